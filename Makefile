@@ -1,0 +1,34 @@
+# What each target needs, scripts/setup.sh provides; when all is there that takes under a second.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format clean
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+SOURCES := toolkit tests
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Packages, .venv, kernel headers for bcc, mounts: whatever is missing
+	@scripts/setup.sh
+
+demo: setup ## 32 workers wait on one port: with accept one wakes, with epoll all do
+	$(BIN)/herd run --strategy accept -n 32
+	$(BIN)/herd run --strategy epoll -n 32
+
+test: setup ## Run the tests; PYTEST_ARGS="-k doctor" chooses
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: setup ## Lint, format and types
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+
+format: setup ## Rewrite the sources as `make check` wants them
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+clean: ## Remove caches and build output; .venv and results stay
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache
+	find $(SOURCES) -depth -name __pycache__ -exec rm -rf {} +

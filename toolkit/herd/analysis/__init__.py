@@ -1,0 +1,1 @@
+"""A recording in, figures out; pure readers."""

@@ -1,0 +1,173 @@
+"""The figures of one run, as ``herd run --json`` prints them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from herd.recording.schema import VERSION
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from herd.recording.read import Recording
+
+_QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
+
+
+def summarise(recording: Recording) -> dict[str, Any]:
+    """Every figure of a run; one that couldn't be seen is ``None``."""
+    run = recording.run
+    established = int(recording.connections["established_ns"].notna().sum())
+    seen = run["host"]["probe"] != "none"
+    accepts = int(recording.workers["accepts"].sum())
+    return {
+        "schema": VERSION,
+        "run": str(recording.path),
+        "config": run["config"],
+        "host": run["host"],
+        "complete": run["complete"],
+        "ended_by": run["ended_by"],
+        "notes": run["notes"],
+        "connections": {
+            "attempted": run["load"]["attempted"],
+            "established": established,
+            "failed": run["load"]["attempted"] - _answered(recording),
+        },
+        "arrivals": len(recording.arrivals) if seen else None,
+        "accepts": accepts,
+        "wakeups": _wakeups(recording, accepts) if seen else _unknown_wakeups(recording),
+        "prediction": run["prediction"] | {"held": _held(recording, accepts) if seen else None},
+        "workers": _workers(recording),
+        "fairness": fairness(recording.workers["accepts"]),
+        "latency_us": _latency(recording),
+        "cost": _cost(recording, accepts, seen=seen),
+        "integrity": run["integrity"],
+    }
+
+
+def _answered(recording: Recording) -> int:
+    return int(recording.connections["error"].isna().sum())
+
+
+def by_arrival(recording: Recording) -> pd.DataFrame:
+    """The wakeups that an arrival caused."""
+    wakeups = recording.wakeups
+    return wakeups[wakeups["cause"] == "arrival"]
+
+
+def per_connection(recording: Recording, accepts: int) -> float | None:
+    """Wakeups ÷ accepted connections; ``None`` where nothing was accepted."""
+    return len(by_arrival(recording)) / accepts if accepts else None
+
+
+def _held(recording: Recording, accepts: int) -> bool | None:
+    measured = per_connection(recording, accepts)
+    predicted = recording.run["prediction"]
+    return None if measured is None else predicted["low"] <= measured <= predicted["high"]
+
+
+def _wakeups(recording: Recording, accepts: int) -> dict[str, Any]:
+    caused = by_arrival(recording)
+    outcomes = caused["outcome"].value_counts()
+    in_kernel = int(outcomes.get("wasted_in_kernel", 0))
+    in_user = int(outcomes.get("wasted_in_user", 0))
+    return {
+        "total": len(caused),
+        "per_connection": per_connection(recording, accepts),
+        "predicted_per_connection": recording.run["prediction"]["expected"],
+        "productive": int(outcomes.get("productive", 0)),
+        "wasted": in_kernel + in_user,
+        "wasted_in_kernel": in_kernel,
+        "wasted_in_user": in_user,
+        "other_causes": len(recording.wakeups) - len(caused),
+    }
+
+
+def _unknown_wakeups(recording: Recording) -> dict[str, Any]:
+    names = ("total", "per_connection", "productive", "wasted", "wasted_in_kernel", "wasted_in_user")
+    unknown: dict[str, Any] = dict.fromkeys((*names, "other_causes"))
+    return unknown | {"predicted_per_connection": recording.run["prediction"]["expected"]}
+
+
+def _plain(value: Any) -> Any:
+    """A table's cell as JSON knows it."""
+    import pandas as pd
+
+    if pd.isna(value):
+        return None
+    return value.item() if hasattr(value, "item") else value
+
+
+def _workers(recording: Recording) -> list[dict[str, Any]]:
+    table = recording.workers.rename(columns={"worker": "id"})
+    return [
+        {name: _plain(value) for name, value in row.items()}
+        for row in table.to_dict(orient="records")
+    ]
+
+
+def fairness(accepts: pd.Series[Any]) -> dict[str, float | None]:
+    """How evenly connections fell on workers.
+
+    :param accepts: connections of each worker
+    :returns: ``jain`` (Σx)² / (n Σx²), 1 = even, 1/n = all to one; ``max_over_mean``; ``chi2_p``, the
+        probability of shares at least this uneven if each connection chose its worker at random
+    """
+    from scipy.special import chdtrc
+
+    counts = accepts.to_numpy("float64")
+    total, size = counts.sum(), len(counts)
+    if not total:
+        return {"jain": None, "max_over_mean": None, "chi2_p": None}
+    mean = total / size
+    chi2 = float(((counts - mean) ** 2 / mean).sum())
+    return {
+        "jain": float(total**2 / (size * (counts**2).sum())),
+        "max_over_mean": float(counts.max() / mean),
+        "chi2_p": float(chdtrc(size - 1, chi2)) if size > 1 else None,
+    }
+
+
+def percentiles(nanoseconds: pd.Series[Any]) -> dict[str, float] | None:
+    """Percentiles in µs; ``None`` without a value."""
+    known = nanoseconds.dropna()
+    if known.empty:
+        return None
+    values = known.to_numpy("float64") / 1000
+    import numpy as np
+
+    found = np.quantile(values, list(_QUANTILES.values()))
+    return {name: round(float(value), 3) for name, value in zip(_QUANTILES, found, strict=True)}
+
+
+def wake_latency(recording: Recording) -> pd.Series[Any]:
+    """Made runnable → running, ns, of the wakeups that an arrival caused."""
+    caused = by_arrival(recording)
+    return caused["running_ns"] - caused["time_ns"]
+
+
+def _latency(recording: Recording) -> dict[str, Any]:
+    connections = recording.connections
+    return {
+        "queue_delay": percentiles(recording.accepts["queue_delay_ns"]),
+        "wake_latency": percentiles(wake_latency(recording)),
+        "connect": percentiles(connections["established_ns"] - connections["intended_ns"]),
+        "first_byte": percentiles(connections["first_byte_ns"] - connections["intended_ns"]),
+        "late_start": percentiles(connections["started_ns"] - connections["intended_ns"]),
+    }
+
+
+def _cost(recording: Recording, accepts: int, *, seen: bool) -> dict[str, float | None]:
+    workers = recording.workers
+    cpu = workers["cpu_user_s"] + workers["cpu_system_s"]
+    switches = workers["voluntary_switches"] + workers["involuntary_switches"]
+    known = bool(accepts) and bool(cpu.notna().all())
+    caused = by_arrival(recording)
+    wasted = caused[caused["outcome"].isin(["wasted_in_kernel", "wasted_in_user"])]
+    return {
+        "cpu_us_per_connection": float(cpu.sum() * 1e6 / accepts) if known else None,
+        "switches_per_connection": float(switches.sum() / accepts) if known else None,
+        "wasted_cpu_us_per_connection": (
+            float(wasted["on_cpu_ns"].sum() / 1000 / accepts) if seen and accepts else None
+        ),
+    }

@@ -1,0 +1,89 @@
+"""Memory that processes of a run share: a header of counters, then fixed-size rows, pre-sized.
+
+A writer appends a row and then counts it, so that a reader (or the controller, after the writer was
+killed) sees only whole rows. The memory is a memfd: it lives as long as someone holds it, is given
+pages only where it is written, and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_HEADER_BYTES: Final = 4096
+_NUMPY = {"Q": "<u8", "q": "<i8", "I": "<u4", "H": "<u2", "4s": ">u4"}
+
+
+class Layout:
+    """Which counters and which columns an area has.
+
+    :param counters: names of signed 64-bit counters in the header; ``rows`` comes first by itself
+    :param columns: name and ``struct`` code (Q, q, I, H, 4s) of each column, without padding
+    """
+
+    def __init__(self, counters: Sequence[str], columns: Sequence[tuple[str, str]]) -> None:
+        self.counters = {name: 8 * i for i, name in enumerate(["rows", *counters])}
+        self.columns = tuple(columns)
+        self.row = struct.Struct("<" + "".join(code for _, code in columns))
+
+    def bytes(self, capacity: int) -> int:
+        """Size of an area of ``capacity`` rows, in whole pages."""
+        data = _HEADER_BYTES + capacity * self.row.size
+        return -(-data // mmap.PAGESIZE) * mmap.PAGESIZE
+
+    def dtype(self) -> np.dtype[Any]:
+        """The rows, as numpy sees them."""
+        import numpy as np
+
+        return np.dtype([(name, _NUMPY[code]) for name, code in self.columns])
+
+
+def create(name: str, layout: Layout, capacity: int, areas: int) -> int:
+    """Make room for ``areas`` areas of ``capacity`` rows each; returns the descriptor."""
+    fd = os.memfd_create(name)
+    os.ftruncate(fd, layout.bytes(capacity) * areas)
+    return fd
+
+
+class Area:
+    """One process's part of the memory behind ``fd``.
+
+    :param index: which of the areas, from 0
+    """
+
+    def __init__(self, fd: int, layout: Layout, capacity: int, index: int) -> None:
+        size = layout.bytes(capacity)
+        self._map = mmap.mmap(fd, size, offset=size * index)
+        self._layout = layout
+        self._row = layout.row
+        self._capacity = capacity
+        self._rows = 0
+
+    def __getitem__(self, counter: str) -> int:
+        return int(struct.unpack_from("<q", self._map, self._layout.counters[counter])[0])
+
+    def __setitem__(self, counter: str, value: int) -> None:
+        struct.pack_into("<q", self._map, self._layout.counters[counter], value)
+
+    def append(self, *values: int | bytes) -> bool:
+        """Write one row; ``False`` when the area is full."""
+        row = self._rows
+        if row >= self._capacity:
+            return False
+        self._row.pack_into(self._map, _HEADER_BYTES + row * self._row.size, *values)
+        self._rows = row + 1
+        struct.pack_into("<q", self._map, 0, self._rows)
+        return True
+
+    def rows(self) -> np.ndarray[Any, Any]:
+        """A copy of the whole rows written so far."""
+        import numpy as np
+
+        view = np.frombuffer(self._map, self._layout.dtype(), self["rows"], _HEADER_BYTES)
+        return view.copy()

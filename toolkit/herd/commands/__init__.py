@@ -1,0 +1,1 @@
+"""The subcommands, one file each; a file defines ``command``, and its docstring is its ``--help``."""

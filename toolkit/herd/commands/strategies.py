@@ -1,0 +1,76 @@
+"""``herd strategies``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+
+def describe(name: str, workers: int) -> dict[str, Any]:
+    """What a strategy says of itself, and whether it can run here; one that fails is named, not fatal."""
+    from herd import strategies
+    from herd.errors import HerdError
+
+    try:
+        found = strategies.find(name)
+        why_not = found.unavailable()
+        predicts = found.predict(workers)
+    except HerdError as error:
+        return _entry(name, "", error.message, None)
+    except Exception as error:  # somebody else's code
+        return _entry(name, "", f"it failed: {type(error).__name__}: {error}", None)
+    says = {"per_connection": predicts.expected, "low": predicts.low, "high": predicts.high}
+    return _entry(name, found.summary, why_not, says | {"who": predicts.who, "why": predicts.why})
+
+
+def _entry(
+    name: str, summary: str, why_not: str | None, predicts: dict[str, Any] | None
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "summary": summary,
+        "available": why_not is None,
+        "why_not": why_not,
+        "predicts": predicts,
+    }
+
+
+def _print(entries: list[dict[str, Any]], workers: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for title in ("strategy", "what it is", f"wakeups per connection (n={workers})", "who wakes"):
+        table.add_column(title)
+    for entry in entries:
+        predicts = entry["predicts"]
+        expected = f"{predicts['per_connection']:g}" if predicts else "?"
+        who = predicts["who"] if predicts else ""
+        if not entry["available"]:
+            who = f"cannot run here: {entry['why_not']}"
+        table.add_row(entry["name"], entry["summary"], expected, who)
+    console.print(table)
+
+
+@click.command(name="strategies")
+@click.option("--workers", "-n", type=click.IntRange(1, 1024), default=16, show_default=True, help="Predict for this many idle workers.")
+@click.option("--json", "as_json", is_flag=True, help="Print a list of objects on stdout.")
+def command(workers: int, as_json: bool) -> None:
+    """List the ways to wait: what each is, what it should show, and whether it can run here.
+
+    \b
+    Examples:
+      herd strategies
+      herd strategies -n 1024
+      herd strategies --json | jq '.[] | select(.available) | .name'
+    """
+    from herd import strategies
+
+    entries = [describe(name, workers) for name in strategies.names()]
+    if as_json:
+        click.echo(json.dumps(entries))
+    else:
+        _print(entries, workers)

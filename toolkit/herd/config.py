@@ -1,0 +1,202 @@
+"""From flags and TOML to one frozen :class:`RunConfig`; strict, and round-trips."""
+
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from herd.discover import unknown
+from herd.errors import UsageError
+
+MAX_WORKERS: Final = 1024
+SETTLED: Final = "settled"
+AUTO: Final = "auto"
+_MAX_CONNECTIONS: Final = 10_000_000
+
+# Roughly what one connection and one wakeup keep a machine busy for; leaves workers idle in between.
+_CONNECTION_US: Final = 200.0
+_WAKEUP_US: Final = 10.0
+_FASTEST_DEFAULT: Final = 1000.0
+
+
+class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """CPU lists such as ``0-1,3``; empty: wherever the scheduler likes."""
+
+    workers: str = ""
+    load: str = ""
+
+
+class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that decides a run. Also the keys of a config file."""
+
+    strategy: str = "accept"
+    workers: Annotated[int, Meta(ge=1, le=MAX_WORKERS)] = 8
+    connections: Annotated[int, Meta(ge=1, le=_MAX_CONNECTIONS)] | None = None
+    rate: Annotated[float, Meta(gt=0, le=1e6)] | str = AUTO
+    duration_s: Annotated[float, Meta(gt=0)] | None = None
+    load_processes: Annotated[int, Meta(ge=1, le=64)] = 1
+    backlog: Annotated[int, Meta(ge=1, le=65535)] = 1024
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    work_us: Annotated[float, Meta(ge=0, le=1e7)] = 0.0
+    hold_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0
+    seed: int = 1
+    probe: str = AUTO
+    output: str | None = None
+    timeout_s: Annotated[float, Meta(gt=0)] | None = None
+    pin: Pin = Pin()
+
+    def resolved(self) -> RunConfig:
+        """The effective config: every default that depends on another value is filled in.
+
+        :raises UsageError: values that are wrong, alone or together
+        """
+        from herd.strategies import find
+
+        strategy = find(self.strategy)
+        _check_names(self)
+        _check_loopback(self.host)
+        cpus(self.pin.workers), cpus(self.pin.load)
+        rate = self._rate(strategy.predict(self.workers).expected)
+        changes: dict[str, Any] = {"rate": rate, "connections": self._connections(rate)}
+        resolved = msgspec.structs.replace(self, **changes)
+        if self.timeout_s is None:
+            resolved = msgspec.structs.replace(resolved, timeout_s=resolved._patience())
+        return resolved
+
+    def _rate(self, wakeups: float) -> float | str:
+        if self.rate == SETTLED and self.load_processes > 1:
+            raise UsageError(
+                "--rate settled sends one connection at a time, so it takes one load process",
+                "leave out --load-processes",
+            )
+        if self.rate != AUTO:
+            return self.rate
+        busy_us = _CONNECTION_US + _WAKEUP_US * wakeups + self.work_us + self.hold_s * 1e6
+        return float(f"{min(_FASTEST_DEFAULT, 0.5e6 / busy_us):.3g}")
+
+    def _connections(self, rate: float | str) -> int:
+        if self.connections is not None:
+            return self.connections
+        if self.duration_s is None:
+            return 1000
+        # A bound for the logs; what ends the run is the duration.
+        per_second = rate if isinstance(rate, float) else 10_000.0
+        return min(_MAX_CONNECTIONS, int(self.duration_s * per_second) + 1)
+
+    def _patience(self) -> float:
+        """Generous: only a run that hangs should meet it."""
+        assert self.connections is not None
+        per_connection = 1 / self.rate if isinstance(self.rate, float) else 0.05 + self.hold_s
+        load = self.duration_s or self.connections * per_connection
+        return float(round(30 + 2 * load + self.hold_s + 0.05 * self.workers))
+
+    @property
+    def pattern(self) -> str:
+        """The arrival pattern that the rate asks for."""
+        return "settled" if self.rate == SETTLED else "constant"
+
+    @property
+    def rate_number(self) -> float:
+        """The rate where there is one; 0 when the run paces itself."""
+        return self.rate if isinstance(self.rate, float) else 0.0
+
+
+def cpus(text: str) -> list[int]:
+    """``0-1,3`` → [0, 1, 3]; each must be a CPU that this process may use."""
+    import os
+
+    found: set[int] = set()
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        try:
+            found.update(range(int(first), int(last or first) + 1))
+        except ValueError:
+            raise UsageError(f"{text!r} is not a CPU list", "write it like 0-1,3") from None
+    missing = found - os.sched_getaffinity(0)
+    if missing:
+        have = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+        raise UsageError(f"no such CPU: {min(missing)} (this process may use {have})")
+    return sorted(found)
+
+
+def _check_names(config: RunConfig) -> None:
+    from herd.probes import modes
+
+    probes = [AUTO, "none", *modes.names()]
+    if config.probe not in probes:
+        raise unknown("probe", config.probe, probes)
+    if isinstance(config.rate, str) and config.rate not in (AUTO, SETTLED):
+        raise UsageError(
+            f"{config.rate!r} is not a rate", "give connections per second, or settled"
+        )
+
+
+def _check_loopback(host: str) -> None:
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise UsageError(
+            f"{host!r} is not a loopback address", "herd sends its load to 127.0.0.0/8 or ::1 only"
+        )
+
+
+def parse(values: dict[str, Any]) -> RunConfig:
+    """Check plain values, such as a TOML file's or keyword arguments.
+
+    :raises UsageError: an unknown key (with the nearest one) or a value out of range
+    """
+    fields = [field.name for field in msgspec.structs.fields(RunConfig)]
+    for key in values:
+        if key not in fields:
+            raise unknown("config key", key, fields)
+    try:
+        return msgspec.convert(_floats(values), RunConfig)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"config: {_readable(str(error))}") from None
+
+
+def _floats(values: dict[str, Any]) -> dict[str, Any]:
+    """``rate = 500`` means 500.0: it may be a number or a word, so msgspec wouldn't convert it."""
+    rate = values.get("rate")
+    if isinstance(rate, int) and not isinstance(rate, bool):
+        return values | {"rate": float(rate)}
+    return values
+
+
+def _readable(text: str) -> str:
+    """msgspec's "Expected `int` <= 1024 - at `$.workers`" → "workers: expected int <= 1024"."""
+    what, _, where = text.partition(" - at ")
+    key = where.strip("`").removeprefix("$.")
+    what = what.replace("`", "")
+    return f"{key}: {what[0].lower()}{what[1:]}" if key else what
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A config file's values."""
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML: {error}") from error
+
+
+def as_dict(config: RunConfig) -> dict[str, Any]:
+    """Plain values, null where unset."""
+    return dict(msgspec.to_builtins(config))
+
+
+def to_toml(config: RunConfig) -> str:
+    """TOML that :func:`parse` turns into the same config; what is unset is left out."""
+    import tomli_w
+
+    values = {key: value for key, value in as_dict(config).items() if value is not None}
+    return tomli_w.dumps(values)

@@ -1,0 +1,24 @@
+"""The kernel's own network counters, as ``nstat`` shows them; of this network namespace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+#: Connections that a full accept queue turned away; all that a listener dropped; TIME_WAIT ended.
+_NETSTAT: Final = ("ListenOverflows", "ListenDrops", "TW")
+
+
+def snapshot() -> dict[str, int]:
+    """Read them: ``ListenOverflows``, ``ListenDrops``, ``TW`` since boot, ``TIME_WAIT`` now."""
+    found: dict[str, int] = {}
+    lines = Path("/proc/net/netstat").read_text().splitlines()
+    for names, values in zip(lines[::2], lines[1::2], strict=True):
+        for name, value in zip(names.split()[1:], values.split()[1:], strict=True):
+            if name in _NETSTAT:
+                found[name] = int(value)
+    for line in Path("/proc/net/sockstat").read_text().splitlines():
+        words = line.split()
+        if words[0] == "TCP:":
+            found["TIME_WAIT"] = int(words[words.index("tw") + 1])
+    return found

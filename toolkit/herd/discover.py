@@ -1,0 +1,30 @@
+"""One file adds a capability: whatever is in a folder, or in another package's entry point, is found."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, entry_points
+
+from herd.errors import UsageError
+
+
+def modules(package: str) -> list[str]:
+    """Names of the modules in a package's folder, without importing them; not those with a ``_``."""
+    path = importlib.import_module(package).__path__
+    return sorted(m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_"))
+
+
+def plugins(group: str) -> list[EntryPoint]:
+    """Entry points that other installed packages offer."""
+    return sorted(entry_points(group=group), key=lambda point: point.name)
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
+    """The error for a name that isn't there: says the nearest one and all there are."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    guess = f"; did you mean {near[0]!r}?" if near else ""
+    return UsageError(f"unknown {what} {name!r}{guess}", f"known: {', '.join(names)}")

@@ -1,0 +1,232 @@
+"""The doctor's checks: what this host can do, found by trying it, never by a version number."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import resource
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from herd.errors import HostError
+from herd.host import headers, mounts
+from herd.host.packages import install_command
+from herd.host.trial import TRIALS, Outcome, attempt
+
+BTF = Path("/sys/kernel/btf/vmlinux")
+STATUS = Path("/proc/self/status")
+
+DESCRIPTORS = 4096
+"""Open files for the largest run: 1024 workers, each with a few in the controller."""
+
+_CAP_SYS_ADMIN = 21
+_CAP_PERFMON = 38
+_CAP_BPF = 39
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One thing that this host has or lacks."""
+
+    name: str
+    found: bool
+    detail: str
+    """What was found (version, path), or the text of the error."""
+    costs: str
+    """What it costs to lack it."""
+    mend: str | None
+    """The command that mends it; None if it is found, or no command can."""
+    required: bool
+    """Whether ``herd run`` cannot measure wakeups without it."""
+
+
+def run_checks() -> list[Check]:
+    """Every check, in the order to read them. Takes a few seconds: programs are compiled."""
+    # Merged once, before several trials would do it side by side.
+    headers_mend = _merge_headers()
+    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
+        tried = dict(zip(TRIALS, pool.map(attempt, TRIALS), strict=True))
+    compiled = _headers(tried["compile"], tried["bcc"], headers_mend)
+    needed = [_privileges(), _bcc(tried["bcc"]), compiled, _btf()]
+    mend = next((check.mend for check in needed if not check.found), None)
+    probes = [_tracepoints(tried["tracepoints"], mend), _functions(tried)]
+    return [*needed, *probes, *_mounts(), _descriptors(), _virtual_machines()]
+
+
+def capable(checks: Iterable[Check] | None = None) -> bool:
+    """Whether ``herd run`` would measure wakeups on this host: all that it requires is found.
+
+    :param checks: from ``run_checks``, which runs if they are not given
+    """
+    return all(check.found for check in checks or run_checks() if check.required)
+
+
+def _privileges() -> Check:
+    held = _capabilities()
+    can = _holds(held, _CAP_SYS_ADMIN) or (_holds(held, _CAP_BPF) and _holds(held, _CAP_PERFMON))
+    root = os.geteuid() == 0
+    who = "root" if root else f"user {os.geteuid()}"
+    # Root without them is in a container that was given none; sudo would not help.
+    mend = "restart the container with --privileged" if root else _as_root()
+    lacks = "has neither CAP_SYS_ADMIN nor both CAP_BPF and CAP_PERFMON"
+    return Check(
+        name="privileges",
+        found=can,
+        detail=f"{who} {'may load BPF programs' if can else lacks}",
+        costs="wakeups stay unknown: only /proc counters and the workers' own log are left",
+        mend=None if can else mend,
+        required=True,
+    )
+
+
+def _bcc(tried: Outcome) -> Check:
+    return Check(
+        name="bcc",
+        found=tried.worked,
+        detail=tried.text,
+        costs="no probe can be compiled, so wakeups stay unknown",
+        mend=None if tried.worked else install_command("bcc"),
+        required=True,
+    )
+
+
+def _merge_headers() -> str | None:
+    """Merge what is there; returns what mends the headers, should they turn out not to work."""
+    try:
+        headers.ensure_kernel_headers()
+    except HostError as error:
+        return error.hint
+    named = os.environ.get("BCC_KERNEL_SOURCE")
+    return "unset BCC_KERNEL_SOURCE" if named else install_command("headers")
+
+
+def _headers(tried: Outcome, bcc: Outcome, mend: str | None) -> Check:
+    folder = headers.kernel_headers()
+    # Without bcc there is no trial, and what is installed is all that can be said.
+    found = tried.worked if bcc.worked else folder is not None
+    return Check(
+        name="kernel headers",
+        found=found,
+        detail=tried.text if bcc.worked or folder is None else f"{folder}, untried without bcc",
+        costs="bcc cannot compile a probe, so wakeups stay unknown",
+        mend=None if found else mend,
+        required=True,
+    )
+
+
+def _btf() -> Check:
+    found = BTF.is_file()
+    return Check(
+        name="BTF",
+        found=found,
+        detail=str(BTF) if found else f"{BTF} is not there (CONFIG_DEBUG_INFO_BTF)",
+        costs="offsets in the running kernel's structs are unknown, so no listener is recognised",
+        mend=None,
+        required=True,
+    )
+
+
+def _tracepoints(tried: Outcome, mend: str | None) -> Check:
+    return Check(
+        name="tracepoints",
+        found=tried.worked,
+        detail=tried.text,
+        costs="wakeups stay unknown; kernels from 6.3 on have all these tracepoints",
+        mend=None if tried.worked else mend,
+        required=True,
+    )
+
+
+def _functions(tried: Mapping[str, Outcome]) -> Check:
+    ways = [tried["kprobe"], tried["fentry"]]
+    working = [way.text for way in ways if way.worked]
+    refused = f"kprobe: {ways[0].text}; fentry: {ways[1].text}"
+    return Check(
+        name="function probes",
+        found=bool(working),
+        detail="; ".join(working) or refused,
+        costs="no second, independent count of wakeups to validate the tracepoints' with",
+        mend=None,
+        required=False,
+    )
+
+
+def _mounts() -> list[Check]:
+    return [_mount(kind, path) for kind, path in mounts.MOUNTS.items()]
+
+
+def _mount(kind: str, path: str) -> Check:
+    found, known = mounts.mounted(path), mounts.supported(kind)
+    missing = "not mounted at" if known else "not in this kernel, so not at"
+    return Check(
+        name="bpffs" if kind == "bpf" else kind,
+        found=found,
+        detail=path if found else f"{missing} {path}",
+        costs="bpftrace, bpftool or perf cannot be used beside herd, whose probes don't need it",
+        mend=mounts.mount_command(kind) if known and not found else None,
+        required=False,
+    )
+
+
+def _descriptors() -> Check:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limits = [_limit(soft), _limit(hard)]
+    found = limits[1] >= DESCRIPTORS
+    return Check(
+        name="descriptors",
+        found=found,
+        detail=f"{_said(soft)} open files, can be raised to {_said(hard)}",
+        costs=f"runs with the most workers or connections are refused: they need {DESCRIPTORS}",
+        mend=None if found else f"sudo prlimit --pid $$ --nofile={DESCRIPTORS}",
+        required=False,
+    )
+
+
+def _virtual_machines() -> Check:
+    machine = platform.machine()
+    emulator = shutil.which(f"qemu-system-{machine}")
+    virtme = shutil.which("vng") or importlib.util.find_spec("virtme_ng")
+    # Whether it is there is all that is asked: opening /dev/kvm hangs on some hosts.
+    kvm = "is there" if Path("/dev/kvm").exists() else "is missing: slow emulation"
+    mends = [
+        *([] if emulator else [install_command("qemu")]),
+        *([] if virtme else [f"{sys.executable} -m pip install virtme-ng"]),
+    ]
+    return Check(
+        name="virtual machines",
+        found=not mends,
+        detail=f"{emulator or f'no qemu-system-{machine}'}, {'' if virtme else 'no '}virtme-ng,"
+        f" /dev/kvm {kvm}",
+        costs="the same run on another kernel is not possible",
+        mend=" && ".join(mends) or None,
+        required=False,
+    )
+
+
+def _capabilities() -> int:
+    try:
+        lines = STATUS.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1], 16) for line in lines if line.startswith("CapEff:")), 0)
+
+
+def _holds(capabilities: int, number: int) -> bool:
+    return bool(capabilities >> number & 1)
+
+
+def _as_root() -> str:
+    return f"sudo {sys.executable} -m herd run"
+
+
+def _limit(value: int) -> float:
+    return float("inf") if value == resource.RLIM_INFINITY else value
+
+
+def _said(value: int) -> str:
+    return "any number of" if value == resource.RLIM_INFINITY else str(value)

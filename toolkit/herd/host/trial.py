@@ -1,0 +1,148 @@
+"""Try one thing of bcc in a process of its own: ``python -m herd.host.trial WHAT``.
+
+LLVM can abort the process that uses it, and a kernel can refuse; either becomes text here.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from herd.errors import HostError
+from herd.host.bcc import find_bcc, import_bcc
+from herd.host.headers import ensure_kernel_headers
+
+TRACEPOINTS = (
+    "sk_data_ready",
+    "inet_sock_set_state",
+    "sched_waking",
+    "sched_switch",
+    "softirq_exit",
+    "sys_enter",
+    "sys_exit",
+)
+"""The raw tracepoints that ``herd run`` attaches to."""
+
+TIMEOUT_S = 60.0
+
+_FUNCTION = "inet_csk_accept"
+
+
+class Outcome(NamedTuple):
+    """How a trial ended."""
+
+    worked: bool
+    text: str
+    """What was found, or how it was refused, in the kernel's or compiler's words."""
+
+
+def attempt(what: str) -> Outcome:
+    """Run one of ``TRIALS`` in a process of its own; never raises for what the trial meets."""
+    package = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+    # -P: the user's current folder may hold a bcc or a herd of its own.
+    command = [sys.executable, "-P", "-m", "herd.host.trial", what]
+    try:
+        done = subprocess.run(
+            command,
+            env=os.environ | {"PYTHONPATH": path},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Outcome(False, f"no answer within {TIMEOUT_S:g} s")
+    except OSError as error:
+        return Outcome(False, f"cannot be tried: {error}")
+    if done.returncode == 0:
+        return Outcome(True, done.stdout.strip())
+    return Outcome(False, _refusal(done.returncode, done.stdout.strip(), done.stderr))
+
+
+def _refusal(code: int, said: str, stderr: str) -> str:
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line.lower()]
+    ended = f"ended by {signal.Signals(-code).name}" if code < 0 else ""
+    # A crash's last words say why; a refusal's first do.
+    words = (lines[-1:] if code < 0 else errors[:1] or lines[:1]) if not said else []
+    return ": ".join(filter(None, (ended, said, *words))) or f"exit code {code}"
+
+
+def _bcc() -> str:
+    version = getattr(import_bcc(), "__version__", "of unknown version")
+    return f"{version} in {find_bcc()}"
+
+
+def _compile() -> str:
+    _build("#include <uapi/linux/ptrace.h>\nint on_event(void *ctx) { return 0; }\n")
+    return f"a program compiles with {os.environ['BCC_KERNEL_SOURCE']}"
+
+
+def _tracepoints() -> str:
+    text = "".join(f"int on_{name}(void *ctx) {{ return 0; }}\n" for name in TRACEPOINTS)
+    program = _build(text)
+    refused = [name for name in TRACEPOINTS if not _attached(program, name)]
+    if refused:
+        raise HostError(f"the kernel has no raw tracepoint {', '.join(refused)}")
+    return f"attached to {', '.join(TRACEPOINTS)}"
+
+
+def _attached(program: Any, name: str) -> bool:
+    program.load_func(f"on_{name}", program.RAW_TRACEPOINT)
+    try:
+        program.attach_raw_tracepoint(tp=name, fn_name=f"on_{name}")
+    except Exception:
+        # bcc raises bare Exceptions; its reason is on stderr.
+        return False
+    return True
+
+
+def _kprobe() -> str:
+    program = _build("int on_entry(void *ctx) { return 0; }\n")
+    program.attach_kprobe(event=_FUNCTION, fn_name="on_entry")
+    return f"a kprobe attaches to {_FUNCTION}"
+
+
+def _fentry() -> str:
+    # bcc attaches a KFUNC_PROBE as soon as it has compiled it.
+    _build(f"KFUNC_PROBE({_FUNCTION}) {{ return 0; }}\n")
+    return f"fentry attaches to {_FUNCTION}"
+
+
+def _build(text: str) -> Any:
+    os.environ["BCC_KERNEL_SOURCE"] = str(ensure_kernel_headers())
+    return import_bcc().BPF(text=text)
+
+
+TRIALS: dict[str, Callable[[], str]] = {
+    "bcc": _bcc,
+    "compile": _compile,
+    "tracepoints": _tracepoints,
+    "kprobe": _kprobe,
+    "fentry": _fentry,
+}
+
+
+def main() -> None:
+    """Print what was found and exit 0; else print herd's own reason, leave others' on stderr."""
+    try:
+        found = TRIALS[sys.argv[1]]()
+    except HostError as error:
+        sys.stdout.write(f"{error}\n")
+        raise SystemExit(1) from None
+    except Exception as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(1) from None
+    sys.stdout.write(f"{found}\n")
+
+
+if __name__ == "__main__":
+    main()

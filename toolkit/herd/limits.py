@@ -1,0 +1,74 @@
+"""Whether this host has room for a run: descriptors, processes, ports. Asked before anything starts."""
+
+from __future__ import annotations
+
+import random
+import resource
+from pathlib import Path
+from typing import Final
+
+from herd.config import RunConfig
+from herd.errors import HostError
+
+_SPARE_DESCRIPTORS: Final = 64
+_IPV4_SOURCES: Final = 16
+
+
+def sources(config: RunConfig) -> list[str]:
+    """The addresses to connect from: 16 of 127.0.0.0/8, chosen by the seed; IPv6 has only ``::1``."""
+    if ":" in config.host:
+        return [config.host]
+    choice = random.Random(config.seed)
+    return [f"127.0.0.{last}" for last in choice.sample(range(2, 255), _IPV4_SOURCES)]
+
+
+def open_at_once(config: RunConfig) -> int:
+    """An estimate of the connections that are open at the same time, with room for a slow second."""
+    assert config.connections is not None
+    if not config.rate_number:
+        return 1
+    return min(config.connections, int(config.rate_number * (config.hold_s + 1)) + 1)
+
+
+def check(config: RunConfig) -> None:
+    """Raise this process's soft descriptor limit, which its children inherit, and check the rest.
+
+    :raises HostError: the run can't fit
+    """
+    _check_descriptors(config)
+    _check_processes(config)
+    _check_ports(config)
+
+
+def _check_descriptors(config: RunConfig) -> None:
+    need = max(open_at_once(config), config.workers) + _SPARE_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < need:
+        raise HostError(
+            f"this run needs up to {need} descriptors in one process, and the limit is {hard}",
+            f"raise it (ulimit -Hn {need}), or lower --rate, --hold or --workers",
+        )
+    if soft != resource.RLIM_INFINITY and soft < need:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (need, hard))
+
+
+def _check_processes(config: RunConfig) -> None:
+    need = config.workers + config.load_processes + 2
+    for name in ("pid_max", "threads-max"):
+        have = int(Path(f"/proc/sys/kernel/{name}").read_text())
+        if have < 2 * need:
+            raise HostError(
+                f"this run needs {need} processes, and kernel.{name} is {have}",
+                f"raise it: sysctl kernel.{name}={4 * need}",
+            )
+
+
+def _check_ports(config: RunConfig) -> None:
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    have = (last - first + 1) * len(sources(config))
+    if open_at_once(config) > have:
+        raise HostError(
+            f"up to {open_at_once(config)} connections would be open at once, and there are {have}"
+            f" client ports (net.ipv4.ip_local_port_range {first}-{last})",
+            "lower --rate or --hold, or widen the range",
+        )

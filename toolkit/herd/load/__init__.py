@@ -1,0 +1,1 @@
+"""The load: who connects, and when."""

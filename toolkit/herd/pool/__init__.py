@@ -1,0 +1,1 @@
+"""The workers: spawned, ready, watched, stopped, reaped."""

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
+/*
+ * One record of the ring buffer. Its twin is EVENT in herd/probes/events.py; the probe process
+ * compares the two layouts before it attaches anything.
+ *
+ * A record is a finished row, not a raw event: a wakeup is emitted once, when the worker sleeps
+ * again, with all that happened between. That is a third of the traffic, and nothing needs pairing.
+ */
+#define KIND_ARRIVAL 1
+#define KIND_WAKEUP 2
+#define KIND_ACCEPT 3
+
+#define FLAG_RETURNED 1 /* the worker left the kernel between wakeup and sleep */
+
+/* What a worker was blocked in when it was woken: BLOCKED_IN in herd/probes/events.py. */
+enum wait { WAIT_NONE, WAIT_ACCEPT, WAIT_EPOLL, WAIT_SELECT, WAIT_POLL, WAIT_OTHER };
+
+struct event {
+	u64 time;    /* arrival; wakeup: made runnable; accept: returned */
+	u64 begin;   /* wakeup: running on a CPU; accept: entered */
+	u64 end;     /* wakeup: slept again; accept: time of its arrival; 0 = not seen */
+	u64 arrival; /* sequence number, from 1; 0 = another cause, or not known */
+	u32 tid;     /* the worker's; 0 for an arrival: who runs a softirq is not its cause */
+	u32 amount;  /* wakeup: ns on a CPU, at most 2^32-1; arrival: accept-queue length */
+	u32 peer;    /* IPv4 address, or the last four bytes of an IPv6 one, network order */
+	s32 result;  /* accept: what the system call returned */
+	u16 peer_port;   /* network order */
+	u16 cpu;         /* arrival, wakeup: the waker's; accept: the worker's */
+	u16 running_cpu; /* wakeup */
+	u16 listener;    /* index into the listeners that the probe was given, from 1 */
+	u16 accepts;     /* wakeup: made before it slept again */
+	u16 eagain;      /* wakeup: accepts that found nothing */
+	u8 kind;
+	u8 flags;
+	u8 blocked_in;
+	u8 pad;
+};

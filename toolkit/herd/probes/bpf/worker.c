@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
+/*
+ * The life of a worker: woken, running, sleeping again. How an arrival is recognised is the business
+ * of the file that includes this one (tracepoints.c); it opens and closes the per-CPU `window`.
+ *
+ * Parameters (-D): PID_WORDS, WORKERS, LISTENERS, RING_PAGES, and offsets that BTF gave.
+ */
+#include <uapi/linux/ptrace.h>
+#include <uapi/linux/errno.h>
+#include <asm/unistd.h>
+#include "event.h"
+
+BPF_RINGBUF_OUTPUT(events, RING_PAGES);
+
+/* The arrival whose notification this CPU runs just now. */
+struct window {
+	u64 arrival; /* 0: none */
+	u64 peer_and_port;
+	u16 listener;
+};
+BPF_PERCPU_ARRAY(window, struct window, 1);
+
+struct worker {
+	struct event wakeup;  /* open while wakeup.time != 0 */
+	u64 on_cpu_since;
+	u64 on_cpu;
+	u64 maybe_slept; /* see worker_switched_out() */
+	u64 entered;     /* the current accept */
+	u64 eagain;      /* accepts that found nothing, in all */
+	u32 listen_fd;
+	u32 wait;
+};
+BPF_HASH(workers, u32, struct worker, WORKERS);
+
+/* A bit for each tracked tid: keeps every other task's events off the hash. */
+BPF_ARRAY(tracked, u64, PID_WORDS);
+
+BPF_HASH(listeners, u64, u32, LISTENERS); /* socket cookie -> index from 1 */
+
+/* The arrival that an accept will return, by listener and peer. */
+struct pending_key {
+	u64 peer_and_port;
+	u64 listener;
+};
+struct pending {
+	u64 arrival;
+	u64 time;
+};
+BPF_TABLE("lru_hash", struct pending_key, struct pending, pending, 131072);
+
+BPF_ARRAY(sequence, u64, 1);
+
+/* Produced and lost, by kind; what was kept is counted by the reader. */
+struct tally {
+	u64 produced[4];
+	u64 lost;
+};
+BPF_PERCPU_ARRAY(tally, struct tally, 1);
+
+#define KREAD(type, base, offset)                                                        \
+	({                                                                               \
+		type value_ = 0;                                                         \
+		bpf_probe_read_kernel(&value_, sizeof(value_), (void *)((u64)(base) + (offset))); \
+		value_;                                                                  \
+	})
+
+static __always_inline struct window *this_window(void)
+{
+	int zero = 0;
+	return window.lookup(&zero);
+}
+
+static __always_inline int is_tracked(u32 tid)
+{
+	int word_index = tid >> 6;
+	u64 *word = tracked.lookup(&word_index);
+	return word && (*word >> (tid & 63)) & 1;
+}
+
+static __always_inline struct worker *find_worker(u32 tid)
+{
+	return is_tracked(tid) ? workers.lookup(&tid) : NULL;
+}
+
+static __always_inline struct worker *current_worker(void)
+{
+	return find_worker((u32)bpf_get_current_pid_tgid());
+}
+
+static __always_inline void emit(struct event *event, u8 kind)
+{
+	int zero = 0;
+	struct tally *t = tally.lookup(&zero);
+	if (!t)
+		return;
+	event->kind = kind;
+	t->produced[kind & 3]++;
+	/* No wakeup of the reader: a tool that studies wakeups must not cause them. */
+	if (events.ringbuf_output(event, sizeof(*event), BPF_RB_NO_WAKEUP))
+		t->lost++;
+}
+
+static __always_inline void worker_emit(struct worker *w, u64 slept)
+{
+	w->wakeup.end = slept;
+	w->wakeup.amount = w->on_cpu > 0xffffffff ? 0xffffffff : w->on_cpu;
+	emit(&w->wakeup, KIND_WAKEUP);
+	w->wakeup.time = 0;
+}
+
+/* A wakeup of a worker that had no time to leave its CPU: it runs on, and never "becomes running". */
+static __always_inline void worker_ran(struct worker *w)
+{
+	if (!w->wakeup.begin) {
+		w->wakeup.begin = w->wakeup.time;
+		w->wakeup.running_cpu = bpf_get_smp_processor_id();
+		w->on_cpu_since = w->wakeup.time;
+		w->maybe_slept = 0;
+	}
+}
+
+/* sched_waking, under the worker's pi_lock and only if it sleeps or is about to. */
+static __always_inline void worker_waking(u32 tid)
+{
+	struct worker *w = find_worker(tid);
+	struct window *open = this_window();
+	if (!w || !open)
+		return;
+	u64 now = bpf_ktime_get_ns();
+	if (w->wakeup.time)
+		worker_emit(w, w->maybe_slept ? w->maybe_slept : now);
+	__builtin_memset(&w->wakeup, 0, sizeof(w->wakeup));
+	w->wakeup.time = now;
+	w->wakeup.tid = tid;
+	w->wakeup.cpu = bpf_get_smp_processor_id();
+	w->wakeup.arrival = open->arrival;
+	w->wakeup.listener = open->arrival ? open->listener : 0;
+	w->wakeup.blocked_in = w->wait;
+	w->on_cpu = 0;
+	w->maybe_slept = 0;
+}
+
+static __always_inline void worker_switched_in(u32 tid)
+{
+	struct worker *w = find_worker(tid);
+	if (!w)
+		return;
+	u64 now = bpf_ktime_get_ns();
+	w->on_cpu_since = now;
+	w->maybe_slept = 0;
+	if (w->wakeup.time && !w->wakeup.begin) {
+		w->wakeup.begin = now;
+		w->wakeup.running_cpu = bpf_get_smp_processor_id();
+	}
+}
+
+/*
+ * A worker that is woken between setting its state and leaving its CPU is seen in one of two orders:
+ *   waking, out, in:  try_to_wake_up() fired its tracepoint while schedule() was already past its look
+ *                     at the state; this `out` is the sleep *before* the wakeup
+ *   waking, out, (waking of the next):  schedule() saw it runnable and went on; this `out` ends the wakeup
+ * Which it was shows only in what comes next, so `out` is noted in maybe_slept and decided then.
+ */
+static __always_inline void worker_switched_out(u32 tid, int sleeps)
+{
+	struct worker *w = find_worker(tid);
+	if (!w || !w->wakeup.time)
+		return;
+	u64 now = bpf_ktime_get_ns();
+	if (!w->wakeup.begin) {
+		if (sleeps)
+			w->maybe_slept = now;
+		return;
+	}
+	w->on_cpu += now - w->on_cpu_since;
+	if (sleeps)
+		worker_emit(w, now);
+}
+
+static __always_inline u32 wait_of(long nr)
+{
+	switch (nr) {
+	case __NR_accept:
+	case __NR_accept4:
+		return WAIT_ACCEPT;
+#ifdef __NR_epoll_wait
+	case __NR_epoll_wait:
+#endif
+	case __NR_epoll_pwait:
+	case __NR_epoll_pwait2:
+		return WAIT_EPOLL;
+#ifdef __NR_select
+	case __NR_select:
+#endif
+	case __NR_pselect6:
+		return WAIT_SELECT;
+#ifdef __NR_poll
+	case __NR_poll:
+#endif
+	case __NR_ppoll:
+		return WAIT_POLL;
+	}
+	return WAIT_OTHER;
+}
+
+static __always_inline void worker_enters(struct pt_regs *regs, long nr)
+{
+	struct worker *w = current_worker();
+	if (!w)
+		return;
+	w->wait = wait_of(nr);
+	if (w->wait == WAIT_ACCEPT) {
+		w->entered = bpf_ktime_get_ns();
+		w->listen_fd = KREAD(u64, &PT_REGS_PARM1(regs), 0);
+	}
+}
+
+/* struct sock of one of the current task's descriptors; the caller knows that it is a socket. */
+static __always_inline u64 sock_of(u32 fd)
+{
+	u64 files = KREAD(u64, bpf_get_current_task(), TASK_FILES);
+	u64 table = KREAD(u64, files, FILES_FDT);
+	u64 array = KREAD(u64, table, FDTABLE_FD);
+	u64 file = KREAD(u64, array, fd * 8);
+	u64 socket = KREAD(u64, file, FILE_PRIVATE_DATA);
+	return KREAD(u64, socket, SOCKET_SK);
+}
+
+/* Peer address (upper half) and port of a connected socket, both in network order. */
+static __always_inline u64 peer_of(u64 sk)
+{
+	u16 family = KREAD(u16, sk, SKC_FAMILY);
+	u64 address = family == AF_INET6 ? KREAD(u32, sk, SKC_V6_DADDR + 12) : KREAD(u32, sk, SKC_DADDR);
+	return address << 32 | KREAD(u16, sk, SKC_DPORT);
+}
+
+static __always_inline u32 listener_of(u64 sk)
+{
+	u64 cookie = KREAD(u64, sk, SKC_COOKIE);
+	u32 *index = listeners.lookup(&cookie);
+	return index ? *index : 0;
+}
+
+static __always_inline void join_arrival(struct event *accept, u64 peer_and_port)
+{
+	struct pending_key key = {.peer_and_port = peer_and_port, .listener = accept->listener};
+	struct pending *from = pending.lookup(&key);
+	if (!from)
+		return;
+	accept->arrival = from->arrival;
+	accept->end = from->time;
+	pending.delete(&key);
+}
+
+static __always_inline void worker_accepted(struct worker *w, long result)
+{
+	u32 index = listener_of(sock_of(w->listen_fd));
+	if (!index)
+		return;
+	struct event e = {};
+	e.time = bpf_ktime_get_ns();
+	e.begin = w->entered;
+	e.tid = (u32)bpf_get_current_pid_tgid();
+	e.cpu = bpf_get_smp_processor_id();
+	e.listener = index;
+	e.result = result;
+	if (result >= 0) {
+		u64 peer_and_port = peer_of(sock_of(result));
+		e.peer = peer_and_port >> 32;
+		e.peer_port = peer_and_port & 0xffff;
+		join_arrival(&e, peer_and_port);
+		w->wakeup.accepts++;
+	} else if (result == -EAGAIN) {
+		w->wakeup.eagain++;
+		w->eagain++;
+	}
+	emit(&e, KIND_ACCEPT);
+}
+
+static __always_inline void worker_returns(long result)
+{
+	struct worker *w = current_worker();
+	if (!w)
+		return;
+	if (w->wakeup.time) {
+		worker_ran(w);
+		w->wakeup.flags |= FLAG_RETURNED;
+	}
+	if (w->wait == WAIT_ACCEPT)
+		worker_accepted(w, result);
+	w->wait = WAIT_NONE;
+}
+
+/* A connection becomes acceptable on `sk`, one of our listeners. */
+static __always_inline void arrival_opens(struct window *open, u64 sk, u32 index)
+{
+	int zero = 0;
+	u64 *last = sequence.lookup(&zero);
+	if (!last)
+		return;
+	struct event e = {};
+	e.time = bpf_ktime_get_ns();
+	e.arrival = __sync_fetch_and_add(last, 1) + 1;
+	e.cpu = bpf_get_smp_processor_id();
+	e.listener = index;
+	e.amount = KREAD(u32, sk, SK_ACK_BACKLOG);
+	e.peer = open->peer_and_port >> 32;
+	e.peer_port = open->peer_and_port & 0xffff;
+	struct pending_key key = {.peer_and_port = open->peer_and_port, .listener = index};
+	struct pending value = {.arrival = e.arrival, .time = e.time};
+	pending.update(&key, &value);
+	open->arrival = e.arrival;
+	open->listener = index;
+	emit(&e, KIND_ARRIVAL);
+}

@@ -1,0 +1,42 @@
+"""One record of the ring buffer, as numpy sees it: the twin of ``bpf/event.h``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+KIND_ARRIVAL: Final = 1
+KIND_WAKEUP: Final = 2
+KIND_ACCEPT: Final = 3
+
+FLAG_RETURNED: Final = 1
+
+#: Names of ``enum wait``, by value.
+BLOCKED_IN: Final = (None, "accept", "epoll", "select", "poll", "other")
+
+EVENT: Final = np.dtype(
+    [
+        ("time", "<u8"),
+        ("begin", "<u8"),
+        ("end", "<u8"),
+        ("arrival", "<u8"),
+        ("tid", "<u4"),
+        ("amount", "<u4"),
+        ("peer", ">u4"),
+        ("result", "<i4"),
+        ("peer_port", ">u2"),
+        ("cpu", "<u2"),
+        ("running_cpu", "<u2"),
+        ("listener", "<u2"),
+        ("accepts", "<u2"),
+        ("eagain", "<u2"),
+        ("kind", "u1"),
+        ("flags", "u1"),
+        ("blocked_in", "u1"),
+        ("pad", "u1"),
+    ]
+)
+
+#: A record in the ring: the kernel's 8-byte header (length and busy bit, page offset), then the event.
+RECORD: Final = np.dtype([("length", "<u4"), ("page", "<u4"), ("event", EVENT)])

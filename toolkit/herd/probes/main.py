@@ -1,0 +1,93 @@
+"""The probe process: bcc lives and may die here, not in the controller.
+
+It is told ``{...spec}``, ``{"do": "watch"}`` and ``{"do": "stop"}``, and says ``attached``, ``watching``,
+``stopped`` or ``failed``. In between it drains the kernel's ring to ``spec["events"]``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from herd.errors import HerdError, HostError
+from herd.probes.btf import Btf
+from herd.probes.modes import find, names
+from herd.probes.session import Session
+from herd.process import Channel, Message, serve
+
+_DRAIN_EVERY_S: Final = 0.01
+
+
+def _attach(wanted: str, capacity: int) -> tuple[str, Session]:
+    """The wanted mode, or under ``auto`` the first that this kernel takes."""
+    btf = Btf.vmlinux()
+    refusals = []
+    for name in names() if wanted == "auto" else [wanted]:
+        try:
+            return name, Session(find(name), btf, capacity)
+        except HostError as error:
+            refusals.append(error)
+    if len(refusals) == 1:
+        raise refusals[0]
+    raise HostError("; ".join(str(error) for error in refusals), refusals[-1].hint)
+
+
+class Recorder:
+    """Drains a session's ring into a file."""
+
+    def __init__(self, session: Session, path: str) -> None:
+        self._session = session
+        self._out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        self._kept = 0
+
+    def drain(self) -> None:
+        """Take what is there."""
+        self._kept += self._session.ring.drain(self._out)
+
+    def stop(self) -> Message:
+        """Detach, take the rest, and account for everything."""
+        self._session.detach()
+        self.drain()
+        still_open = self._session.open_wakeups()
+        os.write(self._out, still_open.tobytes())
+        os.close(self._out)
+        tally = self._session.tally()
+        return {"event": "stopped", "kept": self._kept, "unfinished": len(still_open), **tally}
+
+
+def _record(recorder: Recorder, session: Session, channel: Channel) -> None:
+    while not channel.closed:
+        order = channel.receive(_DRAIN_EVERY_S)
+        recorder.drain()
+        if order is None:
+            continue
+        if order["do"] == "watch":
+            session.watch(order["tids"], order["cookies"])
+            channel.send({"event": "watching"})
+        elif order["do"] == "stop":
+            channel.send(recorder.stop())
+            return
+
+
+def main() -> None:
+    """Serve one run."""
+    channel = serve()
+    spec = channel.receive(timeout=None)
+    if spec is None:
+        return
+    try:
+        mode, session = _attach(spec["probe"], spec["capacity"])
+        recorder = Recorder(session, spec["events"])
+        channel.send({"event": "attached", "probe": mode})
+        _record(recorder, session, channel)
+    except HerdError as error:
+        failure = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
+        channel.send({"event": "failed", **failure})
+    except OSError as error:
+        message = f"the probe process cannot write {spec['events']}: {error.strerror}"
+        channel.send({"event": "failed", "message": message, "hint": None, "exit_code": 1})
+    channel.receive(timeout=None)
+
+
+if __name__ == "__main__":
+    main()

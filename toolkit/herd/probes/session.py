@@ -1,0 +1,99 @@
+"""Loaded and attached probes, through bcc. Only the probe process imports this."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from herd.errors import HostError
+from herd.host.bcc import import_bcc
+from herd.host.headers import ensure_kernel_headers
+from herd.probes.btf import Btf
+from herd.probes.events import EVENT, KIND_WAKEUP, RECORD
+from herd.probes.modes import Probe
+from herd.probes.ring import Ring
+
+_BPF: Final = Path(__file__).parent / "bpf"
+_RING_PAGES: Final = 4096  # 16 MiB: 230,000 records, and drained a hundred times a second
+
+
+def _pid_words() -> int:
+    return int(Path("/proc/sys/kernel/pid_max").read_text()) // 64 + 1
+
+
+class Session:
+    """One probe mode, compiled, loaded and attached; sees nothing until :meth:`watch` names workers.
+
+    :param capacity: how many workers and listeners there may be
+    """
+
+    def __init__(self, mode: type[Probe], btf: Btf, capacity: int) -> None:
+        why_not = mode.unavailable(btf)
+        if why_not:
+            raise HostError(why_not)
+        os.environ.setdefault("BCC_KERNEL_SOURCE", str(ensure_kernel_headers()))
+        bcc = import_bcc()
+        defines = mode.defines(btf) | {
+            "AF_INET6": "10",
+            "PID_WORDS": str(_pid_words()),
+            "WORKERS": str(capacity),
+            "LISTENERS": str(capacity),
+            "RING_PAGES": str(_RING_PAGES),
+        }
+        # bcc rewrites map operations in the main file only, so the files are joined, not included.
+        text = "".join(
+            f'#line 1 "{name}"\n{(_BPF / name).read_text()}' for name in mode.sources
+        )
+        try:
+            self._bpf = bcc.BPF(text=text, cflags=[f"-D{k}={v}" for k, v in defines.items()])
+        except Exception as error:  # bcc raises Exception itself; the details are on stderr
+            raise HostError(f"the {mode.name} probe could not be loaded: {error}") from error
+        self._check_layout()
+        self.ring = Ring(self._bpf["events"].map_fd, _RING_PAGES * 4096)
+
+    def _check_layout(self) -> None:
+        event = dict(self._bpf["workers"].Leaf._fields_)["wakeup"]
+        theirs = [(name, getattr(event, name).offset) for name, *_ in event._fields_]
+        ours = [(name, EVENT.fields[name][1]) for name in EVENT.names or ()]  # type: ignore[index]
+        if theirs != ours or ctypes.sizeof(event) != EVENT.itemsize:
+            raise HostError("bpf/event.h and herd/probes/events.py disagree; reinstall herd")
+
+    def watch(self, tids: list[int], cookies: list[int]) -> None:
+        """Track these workers and listeners from now on; a listener's index is its place, from 1."""
+        listeners = self._bpf["listeners"]
+        for index, cookie in enumerate(cookies, 1):
+            listeners[listeners.Key(cookie)] = listeners.Leaf(index)
+        workers = self._bpf["workers"]
+        for tid in tids:
+            workers[workers.Key(tid)] = workers.Leaf()
+        words: dict[int, int] = {}
+        for tid in tids:
+            words[tid >> 6] = words.get(tid >> 6, 0) | 1 << (tid & 63)
+        tracked = self._bpf["tracked"]
+        for word, bits in words.items():
+            tracked[tracked.Key(word)] = tracked.Leaf(bits)
+
+    def detach(self) -> None:
+        """Stop watching; what was recorded stays readable."""
+        for name in list(self._bpf.raw_tracepoint_fds):
+            self._bpf.detach_raw_tracepoint(name)
+
+    def open_wakeups(self) -> np.ndarray[Any, Any]:
+        """Wakeups of workers that have not slept again, as records."""
+        leaves = [bytes(leaf.wakeup) for leaf in self._bpf["workers"].values() if leaf.wakeup.time]
+        records = np.zeros(len(leaves), RECORD)
+        records["event"] = np.frombuffer(b"".join(leaves), EVENT)
+        records["event"]["kind"] = KIND_WAKEUP
+        return records
+
+    def tally(self) -> dict[str, int]:
+        """How many records the kernel produced, and lost since the ring was full."""
+        per_cpu = self._bpf["tally"].values()[0]
+        return {
+            "produced": sum(sum(cpu.produced) for cpu in per_cpu),
+            "lost": sum(cpu.lost for cpu in per_cpu),
+        }

@@ -1,0 +1,111 @@
+"""From a finished run's memory and files to its recording."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from herd.analysis import integrity
+from herd.area import Area
+from herd.pool.log import STOPPED
+from herd.recording import convert, write
+from herd.recording.read import Recording
+from herd.recording.schema import TABLES
+
+if TYPE_CHECKING:
+    from herd.runner import Facts
+
+_USAGE: Final = {
+    "voluntary_switches": ("voluntary", 1),
+    "involuntary_switches": ("involuntary", 1),
+    "cpu_user_s": ("user_us", 1e-6),
+    "cpu_system_s": ("system_us", 1e-6),
+}
+
+
+def write_tables(
+    directory: Path, facts: Facts, pool: list[Area], loads: list[Area]
+) -> None:
+    """Write every table, a bounded part at a time."""
+    from herd.runner import RAW_EVENTS
+
+    ipv6 = ":" in facts.config.host
+    family = socket.AF_INET6 if ipv6 else socket.AF_INET
+    cast = convert.Cast(family, facts.pids, list(dict.fromkeys(facts.cookies)))
+    probed = facts.probe["mode"] != "none"
+    raw = directory / RAW_EVENTS
+    per_worker = np.zeros((2, len(pool)), "int64")
+    with write.Tables(directory) as tables:
+        for area in loads:
+            tables.write("connections", convert.connections(area.rows(), family))
+        if probed and raw.exists():
+            for name, part in convert.events(raw, cast):
+                tables.write(name, part)
+                if name == "wakeups":
+                    per_worker += _count(part, len(pool))
+        if not probed:
+            for worker, area in enumerate(pool):
+                tables.write(
+                    "accepts",
+                    convert.own_accepts(
+                        worker, facts.pids[worker], facts.cookies[worker], area.rows(), cast
+                    ),
+                )
+        tables.write("workers", _workers(facts, pool, per_worker if probed else None))
+    raw.unlink(missing_ok=True)
+
+
+def _count(wakeups: pa.Table, workers: int) -> np.ndarray[Any, Any]:
+    """Wakeups by an arrival, and the wasted ones, by worker."""
+    caused = np.asarray(wakeups["arrival"].is_valid())
+    wasted = caused & (wakeups["accepts"].to_numpy() == 0)
+    worker = wakeups["worker"].to_numpy()
+    return np.array([np.bincount(worker[which], minlength=workers) for which in (caused, wasted)])
+
+
+def _workers(
+    facts: Facts, pool: list[Area], counted: np.ndarray[Any, Any] | None
+) -> pa.Table:
+    columns: dict[str, list[Any]] = {column.name: [] for column in TABLES["workers"].columns}
+    for worker, area in enumerate(pool):
+        row: dict[str, Any] = {
+            "worker": worker,
+            "pid": facts.pids[worker],
+            "listener": facts.cookies[worker],
+            "accepts": area["accepts"],
+            "eagain": area["eagain"],
+            "errors": area["errors"],
+            "wakeups": None if counted is None else int(counted[0, worker]),
+            "wasted": None if counted is None else int(counted[1, worker]),
+            "exit_status": facts.exit_status.get(worker),
+        } | _usage(area)
+        for name, values in columns.items():
+            values.append(row[name])
+    return pa.table(columns, schema=TABLES["workers"].arrow())
+
+
+def _usage(area: Area) -> dict[str, Any]:
+    if area["state"] != STOPPED:  # killed: it could not say
+        return dict.fromkeys(_USAGE)
+    return {
+        name: (area[f"after_{counter}"] - area[f"before_{counter}"]) * unit
+        for name, (counter, unit) in _USAGE.items()
+    }
+
+
+def finish(aside: Path, directory: Path, run: dict[str, Any]) -> Recording:
+    """Check the laws, write ``run.json`` and the picture, and give the recording its name."""
+    from herd import plots
+
+    write.write_json(aside / "run.json", run)
+    laws = integrity.check(Recording(aside))
+    write.write_json(aside / "run.json", run | {"integrity": laws})
+    for suffix in ("png", "svg"):
+        plots.save(plots.draw("overview", Recording(aside)), aside / f"overview.{suffix}")
+    write.publish(aside, directory)
+    return Recording(directory)
+

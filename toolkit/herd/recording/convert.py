@@ -1,0 +1,219 @@
+"""From what the processes of a run wrote down to rows of the schema; vectorised, chunk by chunk."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from herd.probes.events import (
+    BLOCKED_IN,
+    FLAG_RETURNED,
+    KIND_ACCEPT,
+    KIND_ARRIVAL,
+    KIND_WAKEUP,
+    RECORD,
+)
+from herd.recording.schema import TABLES
+
+_Array = np.ndarray[Any, Any]
+_CHUNK: Final = 1 << 18
+
+OUTCOMES: Final = ("productive", "wasted_in_kernel", "wasted_in_user")
+
+
+def _null_where(values: _Array, missing: _Array) -> pa.Array:
+    return pa.array(values, mask=missing)
+
+
+def _time(values: _Array) -> pa.Array:
+    """Nanoseconds, with 0 for "did not happen"."""
+    return _null_where(values.astype("int64"), values == 0)
+
+
+def _text(codes: _Array, names: list[str | None]) -> pa.Array:
+    """Dictionary-encoded text; a code whose name is None is null."""
+    known = np.array([name is not None for name in names])
+    index = np.where(known, np.cumsum(known) - 1, 0)[codes].astype("int32")
+    return pa.DictionaryArray.from_arrays(
+        pa.array(index, mask=~known[codes]), [name for name in names if name is not None]
+    )
+
+
+def _addresses(values: _Array, family: socket.AddressFamily) -> pa.Array:
+    distinct, codes = np.unique(values, return_inverse=True)
+    if family == socket.AF_INET6:
+        # Four bytes are kept of an IPv6 address; the loopback range has just one.
+        names = [f"::{value:x}" for value in distinct.tolist()]
+    else:
+        names = [socket.inet_ntoa(int(value).to_bytes(4, "big")) for value in distinct.tolist()]
+    return _text(codes, list(names))
+
+
+def _errors(values: _Array) -> pa.Array:
+    distinct, codes = np.unique(values, return_inverse=True)
+    names = [errno.errorcode.get(value, str(value)) if value else None for value in distinct.tolist()]
+    return _text(codes, names)
+
+
+def _table(name: str, columns: dict[str, Any]) -> pa.Table:
+    schema = TABLES[name].arrow()
+    rows = next(len(column) for column in columns.values() if column is not None)
+    arrays = []
+    for field in schema:
+        column = columns[field.name]
+        if column is None:
+            column = pa.nulls(rows, field.type)
+        arrays.append(column if isinstance(column, pa.Array) else pa.array(column))
+    return pa.table(arrays, names=schema.names).cast(schema)
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who took part.
+
+    :param tids: the workers' thread ids, by worker
+    :param cookies: the listeners' cookies, in the order in which the probe numbered them from 1
+    """
+
+    family: socket.AddressFamily
+    tids: list[int]
+    cookies: list[int]
+
+    def worker_of(self, tids: _Array) -> _Array:
+        """Worker numbers of thread ids."""
+        order = np.argsort(self.tids)
+        return order[np.searchsorted(np.asarray(self.tids)[order], tids)].astype("int32")
+
+    def cookie_of(self, index: _Array) -> pa.Array:
+        """Cookies of listener numbers; 0 is null."""
+        cookies = np.array([0, *self.cookies], dtype="u8")[index]
+        return _null_where(cookies, index == 0)
+
+
+def connections(rows: _Array, family: socket.AddressFamily) -> pa.Table:
+    """Rows of ``herd.load.log.LAYOUT`` → connections."""
+    times = ("intended", "started", "established", "first_byte", "closed")
+    columns: dict[str, Any] = {f"{name}_ns": _time(rows[name]) for name in times}
+    return _table(
+        "connections",
+        columns
+        | {
+            "source": _addresses(rows["source"], family),
+            "port": _null_where(rows["port"].astype("int32"), rows["port"] == 0),
+            "error": _errors(rows["error"]),
+        },
+    )
+
+
+def own_accepts(worker: int, tid: int, cookie: int, rows: _Array, cast: Cast) -> pa.Table:
+    """A worker's own log → accepts, for a run without a probe: who and when, but not from where."""
+    size = len(rows)
+    return _table(
+        "accepts",
+        {
+            "time_ns": _time(rows["accepted"]),
+            "worker": np.full(size, worker, "int32"),
+            "tid": np.full(size, tid, "int32"),
+            "listener": np.full(size, cookie, "u8"),
+            "peer": _addresses(rows["peer"], cast.family),
+            "peer_port": rows["peer_port"].astype("int32"),
+        }
+        | dict.fromkeys(("entered_ns", "cpu", "arrival", "queue_delay_ns")),
+    )
+
+
+def _arrivals(e: _Array, cast: Cast) -> pa.Table:
+    return _table(
+        "arrivals",
+        {
+            "arrival": e["arrival"].astype("int64"),
+            "time_ns": _time(e["time"]),
+            "cpu": e["cpu"].astype("int32"),
+            "listener": cast.cookie_of(e["listener"]),
+            "queue_length": e["amount"].astype("int64"),
+            "peer": _addresses(e["peer"], cast.family),
+            "peer_port": e["peer_port"].astype("int32"),
+        },
+    )
+
+
+def _wakeups(e: _Array, cast: Cast) -> pa.Table:
+    # Inside the window, but not waiting for a connection: another cause.
+    waited = np.isin(e["blocked_in"], [i for i, n in enumerate(BLOCKED_IN) if n not in (None, "other")])
+    by_arrival = (e["arrival"] != 0) & waited
+    returned = (e["flags"] & FLAG_RETURNED) != 0
+    outcome = np.where(e["accepts"] > 0, 0, np.where(returned, 2, 1))
+    # Not asleep again by the end of the recording: only an accept that was made is known.
+    unknown = ~by_arrival | ((e["end"] == 0) & (e["accepts"] == 0))
+    running = e["begin"] != 0
+    return _table(
+        "wakeups",
+        {
+            "time_ns": _time(e["time"]),
+            "cpu": e["cpu"].astype("int32"),
+            "worker": cast.worker_of(e["tid"]),
+            "tid": e["tid"].astype("int32"),
+            "cause": _text(by_arrival.astype("int32"), ["other", "arrival"]),
+            "arrival": _null_where(e["arrival"].astype("int64"), ~by_arrival),
+            "listener": cast.cookie_of(np.where(by_arrival, e["listener"], 0)),
+            "blocked_in": _text(e["blocked_in"], list(BLOCKED_IN)),
+            "running_ns": _time(e["begin"]),
+            "running_cpu": _null_where(e["running_cpu"].astype("int32"), ~running),
+            "slept_ns": _time(e["end"]),
+            "on_cpu_ns": e["amount"].astype("int64"),
+            "outcome": _text(np.where(unknown, 3, outcome), [*OUTCOMES, None]),
+            "accepts": e["accepts"].astype("int32"),
+            "eagain": e["eagain"].astype("int32"),
+        },
+    )
+
+
+def _accepts(e: _Array, cast: Cast) -> pa.Table:
+    e = e[e["result"] >= 0]
+    unjoined = e["arrival"] == 0
+    return _table(
+        "accepts",
+        {
+            "time_ns": _time(e["time"]),
+            "entered_ns": _time(e["begin"]),
+            "worker": cast.worker_of(e["tid"]),
+            "tid": e["tid"].astype("int32"),
+            "cpu": e["cpu"].astype("int32"),
+            "listener": cast.cookie_of(e["listener"]),
+            "peer": _addresses(e["peer"], cast.family),
+            "peer_port": e["peer_port"].astype("int32"),
+            "arrival": _null_where(e["arrival"].astype("int64"), unjoined),
+            "queue_delay_ns": _null_where((e["time"] - e["end"]).astype("int64"), unjoined),
+        },
+    )
+
+
+_KINDS: Final = {
+    "arrivals": (KIND_ARRIVAL, _arrivals),
+    "wakeups": (KIND_WAKEUP, _wakeups),
+    "accepts": (KIND_ACCEPT, _accepts),
+}
+
+
+def events(path: Path, cast: Cast) -> Iterator[tuple[str, pa.Table]]:
+    """The probe's file → parts of arrivals, wakeups and accepts, a bounded chunk at a time.
+
+    A file that was cut off in the middle of a record (full disk, SIGKILL) is read up to there.
+    """
+    with path.open("rb") as file:
+        left = os.fstat(file.fileno()).st_size // RECORD.itemsize
+        while left:
+            chunk = np.fromfile(file, RECORD, min(left, _CHUNK))["event"]
+            left -= len(chunk)
+            for name, (kind, convert) in _KINDS.items():
+                part = chunk[chunk["kind"] == kind]
+                if len(part):
+                    yield name, convert(part, cast)

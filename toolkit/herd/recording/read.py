@@ -1,0 +1,109 @@
+"""Reads a recording; needs no root, no kernel and no bcc."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from herd.errors import UsageError
+from herd.recording.schema import TABLES, VERSION
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Recording:
+    """One run: ``run.json`` and a DataFrame for each table (see ``herd.recording.schema``).
+
+    :param path: the folder
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            self.run: dict[str, Any] = json.loads((self.path / "run.json").read_text())
+        except OSError as error:
+            raise UsageError(
+                f"{path} is not a recording: {error.strerror} (run.json)",
+                "name a folder that herd run made, such as results/<time>-accept-n32",
+            ) from error
+        except ValueError as error:
+            raise UsageError(f"{path}/run.json is not JSON: {error}") from error
+        if self.run.get("schema", 0) > VERSION:
+            raise UsageError(
+                f"{path} was recorded by a newer herd (schema {self.run['schema']} > {VERSION})"
+            )
+
+    def table(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
+        """A table as a DataFrame.
+
+        :param name: one of ``herd.recording.schema.TABLES``
+        :param columns: only these; all by default
+        :returns: nullable integer columns stay integers (``Int64``): a null is "unknown"
+        """
+        import pyarrow.parquet as pq
+
+        path = self.path / f"{name}.parquet"
+        if name not in TABLES:
+            raise UsageError(f"a recording has no table {name!r}", f"known: {', '.join(TABLES)}")
+        try:
+            arrow = pq.read_table(path, columns=columns)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"cannot read {path}: {error}") from error
+        return arrow.to_pandas(types_mapper=_nullable().get)
+
+    @cached_property
+    def connections(self) -> pd.DataFrame:
+        """A connection as the client saw it."""
+        return self.table("connections")
+
+    @cached_property
+    def arrivals(self) -> pd.DataFrame:
+        """One data-ready of a listener."""
+        return self.table("arrivals")
+
+    @cached_property
+    def wakeups(self) -> pd.DataFrame:
+        """One wakeup of a worker."""
+        return self.table("wakeups")
+
+    @cached_property
+    def accepts(self) -> pd.DataFrame:
+        """One accept."""
+        return self.table("accepts")
+
+    @cached_property
+    def workers(self) -> pd.DataFrame:
+        """A worker."""
+        return self.table("workers")
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """What ``herd run --json`` prints."""
+        from herd.analysis.summary import summarise
+
+        return summarise(self)
+
+    def __repr__(self) -> str:
+        return f"Recording({str(self.path)!r})"
+
+
+def load(path: str | Path) -> Recording:
+    """Read a recording.
+
+    :raises herd.errors.UsageError: there is none at ``path``, or it is newer than this herd
+    """
+    return Recording(path)
+
+
+def _nullable() -> dict[Any, Any]:
+    import pandas as pd
+    import pyarrow as pa
+
+    return {
+        pa.int32(): pd.Int32Dtype(),
+        pa.int64(): pd.Int64Dtype(),
+        pa.uint64(): pd.UInt64Dtype(),
+    }

@@ -1,0 +1,124 @@
+"""Every table of a recording, every column, every unit: the only place.
+
+Times are nanoseconds of CLOCK_MONOTONIC (``bpf_ktime_get_ns``, ``time.monotonic_ns``): client, worker and
+kernel rows share one axis. What did not happen, or could not be seen, is null, never zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Raised when a column changes its meaning; readers refuse a newer one.
+VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name (with the unit), Arrow type and meaning."""
+
+    name: str
+    type: str
+    means: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: what a row is, and its columns."""
+
+    row: str
+    columns: tuple[Column, ...]
+
+    def arrow(self) -> pa.Schema:
+        """The Arrow schema; every column may be null."""
+        import pyarrow as pa
+
+        types = {"text": pa.dictionary(pa.int32(), pa.string())}
+        return pa.schema(
+            pa.field(c.name, types.get(c.type) or pa.type_for_alias(c.type)) for c in self.columns
+        )
+
+
+TABLES: Final[dict[str, Table]] = {
+    "connections": Table(
+        "a connection as the client saw it",
+        (
+            Column("intended_ns", "int64", "when it should have started"),
+            Column("started_ns", "int64", "just before socket() and connect()"),
+            Column("established_ns", "int64", "the client saw the connection established"),
+            Column("first_byte_ns", "int64", "the worker's answer arrived"),
+            Column("closed_ns", "int64", "the client saw the end, and closed"),
+            Column("source", "text", "the client's address"),
+            Column("port", "int32", "the client's port"),
+            Column("error", "text", "errno's name; ENODATA: closed before the first byte"),
+        ),
+    ),
+    "arrivals": Table(
+        "one data-ready of a listener: a connection became acceptable",
+        (
+            Column("arrival", "int64", "number of the arrival, from 1"),
+            Column("time_ns", "int64", "sk_data_ready of the listening socket"),
+            Column("cpu", "int32", "where the notification ran"),
+            Column("listener", "uint64", "cookie of the listening socket (SO_COOKIE, ss -e)"),
+            Column("queue_length", "int64", "connections in the accept queue, this one included"),
+            Column("peer", "text", "the client's address"),
+            Column("peer_port", "int32", "the client's port"),
+        ),
+    ),
+    "wakeups": Table(
+        "one wakeup of a worker",
+        (
+            Column("time_ns", "int64", "made runnable (sched_waking)"),
+            Column("cpu", "int32", "where the waker ran"),
+            Column("worker", "int32", "number of the worker, from 0"),
+            Column("tid", "int32", "its thread id"),
+            Column("cause", "text", "arrival, or other"),
+            Column("arrival", "int64", "the arrival that caused it"),
+            Column("listener", "uint64", "cookie of that arrival's listener"),
+            Column("blocked_in", "text", "what it waited in: accept, epoll, select, poll, other"),
+            Column("running_ns", "int64", "first ran on a CPU"),
+            Column("running_cpu", "int32", "that CPU"),
+            Column("slept_ns", "int64", "slept again"),
+            Column("on_cpu_ns", "int64", "time on a CPU in between (4.29 s at the most)"),
+            Column("outcome", "text", "productive, wasted_in_kernel or wasted_in_user"),
+            Column("accepts", "int32", "connections accepted before it slept again"),
+            Column("eagain", "int32", "accepts that found nothing before it slept again"),
+        ),
+    ),
+    "accepts": Table(
+        "one accept that returned a connection",
+        (
+            Column("time_ns", "int64", "accept returned"),
+            Column("entered_ns", "int64", "accept was called"),
+            Column("worker", "int32", "number of the worker, from 0"),
+            Column("tid", "int32", "its thread id"),
+            Column("cpu", "int32", "where it returned"),
+            Column("listener", "uint64", "cookie of the listening socket"),
+            Column("peer", "text", "the client's address"),
+            Column("peer_port", "int32", "the client's port"),
+            Column("arrival", "int64", "the arrival that it took"),
+            Column("queue_delay_ns", "int64", "arrival to accept's return"),
+        ),
+    ),
+    "workers": Table(
+        "a worker",
+        (
+            Column("worker", "int32", "number of the worker, from 0"),
+            Column("pid", "int32", "its process id"),
+            Column("listener", "uint64", "cookie of the socket that it accepts on"),
+            Column("accepts", "int64", "connections, by its own count"),
+            Column("eagain", "int64", "accepts that found nothing, by its own count"),
+            Column("errors", "int64", "accepts or answers that failed otherwise"),
+            Column("wakeups", "int64", "by an arrival"),
+            Column("wasted", "int64", "of them, without a connection accepted"),
+            Column("voluntary_switches", "int64", "getrusage, from its first wait to its stop"),
+            Column("involuntary_switches", "int64", "likewise"),
+            Column("cpu_user_s", "double", "likewise, seconds"),
+            Column("cpu_system_s", "double", "likewise, seconds"),
+            Column("exit_status", "int32", "0, or minus the signal that killed it"),
+        ),
+    ),
+}

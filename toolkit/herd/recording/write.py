@@ -1,0 +1,105 @@
+"""Writes a recording: aside first, in row groups, and under its name only when it is whole."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from herd.errors import HerdError, UsageError
+from herd.recording.schema import TABLES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+PARTIAL = ".partial"
+
+
+def aside_of(directory: Path) -> Path:
+    """Where a recording lies until it is whole."""
+    return directory.with_name(directory.name + PARTIAL)
+
+
+def reserve(directory: Path) -> Path:
+    """Make the folder in which a run is written aside; refuses one that exists, before anything runs.
+
+    :returns: ``directory`` with ``.partial`` at its end
+    """
+    aside = aside_of(directory)
+    for taken in (directory, aside):
+        if taken.exists():
+            raise UsageError(
+                f"{taken} exists, and herd never overwrites a recording",
+                "name another --output, or move it away",
+            )
+    try:
+        aside.mkdir(parents=True)
+        (aside / "writable").touch()
+        (aside / "writable").unlink()
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {directory}: {error.strerror}", "name another folder with --output"
+        ) from error
+    return aside
+
+
+class Tables:
+    """The Parquet files of a recording, one per table; a table that gets no rows has a file, too."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._writers: dict[str, pq.ParquetWriter] = {}
+
+    def write(self, name: str, rows: pa.Table) -> None:
+        """Add a row group."""
+        import pyarrow.parquet as pq
+
+        if name not in self._writers:
+            path = self._directory / f"{name}.parquet"
+            self._writers[name] = pq.ParquetWriter(path, TABLES[name].arrow(), compression="zstd")
+        if len(rows):
+            self._writers[name].write_table(rows)
+
+    def __enter__(self) -> Tables:
+        for name, table in TABLES.items():
+            self.write(name, table.arrow().empty_table())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file so that a reader sees all of it or the one before."""
+    aside = path.with_name(path.name + PARTIAL)
+    aside.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    aside.rename(path)
+
+
+def publish(aside: Path, directory: Path) -> None:
+    """Give a whole recording its name."""
+    descriptor = os.open(aside, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    aside.rename(directory)
+
+
+def disk_full(error: OSError, kept: Path) -> HerdError:
+    """What to say when a recording could not be written."""
+    why = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
+    return HerdError(
+        f"the recording could not be completed: {why}; what was recorded is kept in {kept}",
+        "free some space, then repeat the run with another --output",
+    )

@@ -1,0 +1,383 @@
+"""A run, stage by stage: probe, pool, load, stop, collect. Each is ready before the next begins."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from herd import __version__, area, counters, limits
+from herd.area import Area
+from herd.config import AUTO, RunConfig, as_dict, cpus
+from herd.errors import HerdError, HostError
+from herd.load.log import LAYOUT as LOAD_LAYOUT
+from herd.pool.log import LAYOUT as POOL_LAYOUT
+from herd.pool.settle import Sleepers
+from herd.process import Child, ChildFailed, Message
+from herd.recording import write
+from herd.recording.read import Recording
+from herd.recording.schema import VERSION
+from herd.strategies import reference
+from herd.strategies import find as find_strategy
+from herd.supervisor import Supervisor
+
+RAW_EVENTS: Final = "events.raw"
+_START_DELAY_NS: Final = 5_000_000
+_SETTLE_S: Final = 2.0
+_COLLECT_S: Final = 30.0
+
+#: Called with what is being done, how much of it is done, and how much there is (0: not known).
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Facts:
+    """What is known of a run beside its tables; becomes ``run.json``."""
+
+    config: RunConfig
+    host: dict[str, Any]
+    started_at: str
+    begin_ns: int = 0
+    end_ns: int = 0
+    port: int = 0
+    pids: list[int] = field(default_factory=list)
+    cookies: list[int] = field(default_factory=list)
+    exit_status: dict[int, int] = field(default_factory=dict)
+    counters_before: dict[str, int] = field(default_factory=dict)
+    counters_after: dict[str, int] = field(default_factory=dict)
+    probe: dict[str, Any] = field(default_factory=dict)
+    attempted: int = 0
+    notes: list[str] = field(default_factory=list)
+    ended_by: HerdError | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """``run.json``, without ``integrity``."""
+        prediction = find_strategy(self.config.strategy).predict(self.config.workers)
+        workers = range(len(self.pids))
+        return {
+            "schema": VERSION,
+            "herd": __version__,
+            "config": as_dict(self.config),
+            "prediction": asdict(prediction),
+            "host": self.host | {"probe": self.probe["mode"]},
+            "clock": "CLOCK_MONOTONIC, ns",
+            "started_at": self.started_at,
+            "begin_ns": self.begin_ns,
+            "end_ns": self.end_ns,
+            "complete": self.ended_by is None,
+            "ended_by": self.ended_by.message if self.ended_by else None,
+            "notes": self.notes,
+            "counters": {"before": self.counters_before, "after": self.counters_after},
+            "probe": self.probe,
+            "load": {"attempted": self.attempted},
+            "pool": {
+                "port": self.port,
+                "pids": self.pids,
+                "cookies": self.cookies,
+                "exit_status": [self.exit_status.get(worker) for worker in workers],
+            },
+        }
+
+
+def run(config: RunConfig, progress: Progress = lambda what, done, total: None) -> Recording:
+    """Run an experiment and return its recording.
+
+    :raises HerdError: nothing was started, or (with the recording kept) the run ended early
+    """
+    config = config.resolved()
+    why_not = find_strategy(config.strategy).unavailable()
+    if why_not:
+        raise HostError(f"strategy {config.strategy} cannot run here: {why_not}", "herd strategies")
+    limits.check(config)
+    directory, aside = _reserve(config)
+    return _Run(config, directory, aside, progress).run()
+
+
+def _reserve(config: RunConfig) -> tuple[Path, Path]:
+    if config.output:
+        directory = Path(config.output)
+        return directory, write.reserve(directory)
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{config.strategy}-n{config.workers}"
+    for suffix in ["", *(f"-{i}" for i in range(2, 100))]:
+        directory = Path("results", name + suffix)
+        if not directory.exists() and not write.aside_of(directory).exists():
+            break
+    return directory, write.reserve(directory)
+
+
+class _Run:
+    """The state of one run. The methods stand in the order in which they are called."""
+
+    def __init__(
+        self, config: RunConfig, directory: Path, aside: Path, progress: Progress
+    ) -> None:
+        from herd.host.metadata import metadata
+
+        self._config = config
+        self._directory = directory
+        self._aside = aside
+        self._progress = progress
+        self._facts = Facts(config, metadata(), datetime.now().astimezone().isoformat())
+        self._facts.probe = {"mode": "none", "produced": None, "kept": None, "lost": None}
+        assert config.connections is not None
+        assert config.timeout_s is not None
+        self._connections = config.connections
+        self._per_load = -(-config.connections // config.load_processes)
+        self._pool_fd = area.create("herd-pool", POOL_LAYOUT, self._connections, config.workers)
+        self._load_fd = area.create("herd-load", LOAD_LAYOUT, self._per_load, config.load_processes)
+        self.pool_areas = [
+            Area(self._pool_fd, POOL_LAYOUT, self._connections, i) for i in range(config.workers)
+        ]
+        self.load_areas = [
+            Area(self._load_fd, LOAD_LAYOUT, self._per_load, i)
+            for i in range(config.load_processes)
+        ]
+        self._supervisor = Supervisor(config.timeout_s)
+        self._supervisor.on_message = self._note
+        self._probe: Child | None = None
+        self._pool: Child | None = None
+        self._loads: list[Child] = []
+
+    def run(self) -> Recording:
+        """Everything."""
+        with self._supervisor:
+            try:
+                self._measure()
+            finally:
+                self._stop_children()
+                os.close(self._pool_fd)
+                os.close(self._load_fd)
+            return self._write()
+
+    def _measure(self) -> None:
+        try:
+            self._start()
+        except BaseException:
+            # Nothing was recorded: leave no trace.
+            shutil.rmtree(self._aside, ignore_errors=True)
+            raise
+        try:
+            self._send()
+        except HerdError as error:
+            self._facts.ended_by = error
+        self._supervisor.forgive(_COLLECT_S)
+        try:
+            self._collect()
+        except HerdError as error:
+            self._facts.ended_by = self._facts.ended_by or error
+
+    def _children(self) -> list[Child]:
+        return [child for child in (self._probe, self._pool, *self._loads) if child]
+
+    def _note(self, child: Child, message: Message) -> None:
+        if message["event"] == "died":
+            self._facts.exit_status[message["worker"]] = message["status"]
+            alive = self._config.workers - len(self._facts.exit_status)
+            self._facts.notes.append(
+                f"worker {message['worker']} (pid {message['pid']}) ended in mid-run with status"
+                f" {message['status']}; {alive} went on"
+            )
+            if not alive:
+                assert self._pool is not None
+                raise self._pool.failure("every worker has ended before the load did")
+
+    # -- start ------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        self._progress("starting", 0, 0)
+        self._spawn_probe()
+        self._spawn_pool()
+        self._spawn_loads()
+        self._attach()
+        self._ready_pool()
+        self._ready_loads()
+        self._watch()
+        assert self._pool is not None
+        self._pool.channel.send({"do": "go"})
+        self._supervisor.expect("waiting", [self._pool], self._children())
+
+    def _spawn_probe(self) -> None:
+        if self._config.probe == "none":
+            return
+        self._probe = Child("probe", "herd.probes.main")
+        self._probe.channel.send(
+            {
+                "probe": self._config.probe,
+                "capacity": self._config.workers,
+                "events": str(self._aside / RAW_EVENTS),
+            }
+        )
+
+    def _spawn_pool(self) -> None:
+        config = self._config
+        self._pool = Child("pool", "herd.pool.main", [self._pool_fd])
+        self._pool.channel.send(
+            {
+                "strategy": reference(config.strategy),
+                "workers": config.workers,
+                "host": config.host,
+                "port": config.port,
+                "backlog": config.backlog,
+                "work_us": config.work_us,
+                "hold_s": config.hold_s,
+                "cpus": cpus(config.pin.workers),
+                "area_fd": self._pool_fd,
+                "capacity": self._connections,
+            }
+        )
+
+    def _spawn_loads(self) -> None:
+        fds = [self._pool_fd, self._load_fd]
+        self._loads = [
+            Child(f"load {i}", "herd.load.main", fds) for i in range(self._config.load_processes)
+        ]
+
+    def _attach(self) -> None:
+        if not self._probe:
+            self._facts.notes.append("wakeups are unknown: --probe none was asked for")
+            return
+        try:
+            [attached] = self._supervisor.expect("attached", [self._probe], self._children())
+        except (HostError, ChildFailed) as error:
+            if self._config.probe != AUTO:
+                raise
+            self._facts.notes.append(f"wakeups are unknown: {error.message.splitlines()[0]}")
+            self._probe.stop()
+            self._probe = None
+            return
+        self._facts.probe["mode"] = attached["probe"]
+
+    def _ready_pool(self) -> None:
+        assert self._pool is not None
+        [ready] = self._supervisor.expect("ready", [self._pool], self._children())
+        self._facts.port = ready["port"]
+        self._facts.pids = ready["pids"]
+        self._facts.cookies = ready["cookies"]
+
+    def _ready_loads(self) -> None:
+        config = self._config
+        for index, load in enumerate(self._loads):
+            share = len(range(index, self._connections, config.load_processes))
+            load.channel.send(
+                {
+                    "host": config.host,
+                    "port": self._facts.port,
+                    "sources": limits.sources(config),
+                    "connections": share,
+                    "duration": config.duration_s,
+                    "hold_s": config.hold_s,
+                    "pattern": config.pattern,
+                    "rate": config.rate_number,
+                    "index": index,
+                    "processes": config.load_processes,
+                    "cpus": cpus(config.pin.load),
+                    "area_fd": self._load_fd,
+                    "capacity": self._per_load,
+                    "pool_fd": self._pool_fd,
+                    "pool_capacity": self._connections,
+                    "pids": self._facts.pids,
+                }
+            )
+        self._supervisor.expect("ready", self._loads, self._children())
+
+    def _watch(self) -> None:
+        if not self._probe:
+            return
+        listeners = list(dict.fromkeys(self._facts.cookies))
+        self._probe.channel.send({"do": "watch", "tids": self._facts.pids, "cookies": listeners})
+        self._supervisor.expect("watching", [self._probe], self._children())
+
+    # -- run --------------------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        facts = self._facts
+        facts.counters_before = facts.counters_after = counters.snapshot()
+        facts.begin_ns = time.monotonic_ns() + _START_DELAY_NS
+        facts.end_ns = facts.begin_ns
+        for load in self._loads:
+            load.channel.send({"do": "go", "begin": facts.begin_ns})
+        try:
+            self._supervisor.expect("finished", self._loads, self._children(), self._tick)
+            self._settle()
+        finally:
+            facts.end_ns = time.monotonic_ns()
+            facts.counters_after = counters.snapshot()
+
+    def _tick(self) -> None:
+        if self._config.duration_s:
+            passed = (time.monotonic_ns() - self._facts.begin_ns) / 1e9
+            done = max(0, min(self._config.duration_s, passed))
+            self._progress("seconds", int(done), int(self._config.duration_s))
+        else:
+            done_now = sum(load["finished"] for load in self.load_areas)
+            self._progress("connections", done_now, self._connections)
+
+    def _settle(self) -> None:
+        """Let the last connection's workers lie down, so that their wakeups end inside the recording."""
+        sleepers = Sleepers(self._facts.pids)
+        sleepers.wait(_SETTLE_S)
+        sleepers.close()
+
+    # -- stop -------------------------------------------------------------------------------------
+
+    def _collect(self) -> None:
+        self._progress("collecting", 0, 0)
+        if self._facts.ended_by:
+            for load in self._loads:
+                load.channel.send({"do": "stop"})
+        if self._probe:
+            self._stop_probe(self._probe)
+        self._stop_pool()
+
+    def _stop_probe(self, probe: Child) -> None:
+        probe.channel.send({"do": "stop"})
+        try:
+            [stopped] = self._supervisor.expect("stopped", [probe], [])
+        except HerdError as error:
+            self._facts.ended_by = self._facts.ended_by or error
+            return
+        for key in ("produced", "kept", "lost"):
+            self._facts.probe[key] = stopped[key]
+
+    def _stop_pool(self) -> None:
+        assert self._pool is not None
+        self._pool.channel.send({"do": "stop"})
+        [stopped] = self._supervisor.expect("stopped", [self._pool], [])
+        for ended in stopped["ended"]:
+            self._facts.exit_status[ended["worker"]] = ended["status"]
+
+    def _stop_children(self) -> None:
+        for child in reversed(self._children()):
+            child.stop()
+        self._facts.attempted = sum(load["started"] for load in self.load_areas)
+
+    # -- write ------------------------------------------------------------------------------------
+
+    def _write(self) -> Recording:
+        from herd.recording import collect
+
+        self._progress("writing", 0, 0)
+        try:
+            collect.write_tables(self._aside, self._facts, self.pool_areas, self.load_areas)
+            recording = collect.finish(self._aside, self._directory, self._facts.as_json())
+        except OSError as error:
+            raise write.disk_full(error, self._aside) from error
+        if self._facts.ended_by:
+            raise _kept(self._facts.ended_by, recording)
+        return recording
+
+
+def _kept(error: HerdError, recording: Recording) -> HerdError:
+    """The same error, with where the data is."""
+    kept = type(error)(
+        f"{error.message}\nwhat was recorded until then is kept, marked incomplete: {recording.path}",
+        error.hint,
+    )
+    kept.recording = recording
+    return kept
+

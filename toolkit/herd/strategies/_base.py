@@ -1,0 +1,122 @@
+"""What a strategy is, and what it is given."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a strategy should show with idle workers, written before it is run.
+
+    :param low: fewest wakeups per connection that agree with the prediction
+    :param expected: wakeups per connection
+    :param high: most wakeups per connection that agree with it
+    :param who: which workers wake
+    :param why: the kernel's reason, with file and function
+    """
+
+    low: float
+    expected: float
+    high: float
+    who: str
+    why: str
+
+    @classmethod
+    def exactly(cls, expected: float, who: str, why: str) -> Prediction:
+        """A prediction that holds within 2 %, which leaves room for a stray overlap of arrivals."""
+        return cls(expected * 0.98, expected, expected * 1.02, who, why)
+
+
+@dataclass(frozen=True)
+class Listen:
+    """Where a run listens.
+
+    :param host: a loopback address, IPv4 or IPv6
+    :param port: 0 for a free one
+    :param backlog: of ``listen(2)``; the kernel caps it at ``net.core.somaxconn``
+    """
+
+    host: str
+    port: int
+    backlog: int
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        """AF_INET or AF_INET6."""
+        return socket.AF_INET6 if ":" in self.host else socket.AF_INET
+
+    def bound(self, *, reuseport: bool = False) -> socket.socket:
+        """A bound socket that doesn't listen yet."""
+        sock = socket.socket(self.family, socket.SOCK_STREAM)
+        # Restart at once on a port with connections in TIME_WAIT; a live listener still refuses us.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuseport:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            sock.bind((self.host, self.port))
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def listening(self, *, reuseport: bool = False) -> socket.socket:
+        """A listening socket."""
+        sock = self.bound(reuseport=reuseport)
+        sock.listen(self.backlog)
+        return sock
+
+
+class Server(Protocol):
+    """What a worker offers to the strategy that runs in it (``herd.pool.worker.Worker``)."""
+
+    index: int
+    listen: Listen
+    listener: socket.socket
+
+    def accept(self) -> bool:
+        """Accept one connection and serve it; ``False`` if there was none (EAGAIN)."""
+
+    def timeout(self) -> float | None:
+        """Seconds until a held connection must be closed; ``None`` without one."""
+
+    def close_due(self) -> None:
+        """Close the held connections whose time has come."""
+
+
+class Strategy:
+    """One way to wait for connections.
+
+    A worker is made by ``fork``; :meth:`prepare` runs in it once, :meth:`serve` until it is stopped.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]  #: one line
+    #: A worker that blocks in accept can't watch the clock: it sleeps while it holds a connection.
+    blocks_in_accept: ClassVar[bool] = False
+
+    @classmethod
+    def predict(cls, workers: int) -> Prediction:
+        """What should be seen with ``workers`` idle workers."""
+        raise NotImplementedError
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        """Why it cannot run on this host (tried, not guessed), or ``None`` if it can."""
+        return None
+
+    def open(self, listen: Listen) -> socket.socket:
+        """In the parent, before any fork: the socket that the workers inherit.
+
+        Its port is the run's port. By default it listens, and all workers share it.
+        """
+        return listen.listening()
+
+    def prepare(self, server: Server) -> None:
+        """In the worker, after the fork; what it waits on is registered here, in worker order."""
+
+    def serve(self, server: Server) -> None:
+        """In the worker: wait, accept, serve, until the worker is stopped."""
+        raise NotImplementedError

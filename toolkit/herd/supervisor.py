@@ -1,0 +1,116 @@
+"""Waits for the processes of a run, and never for ever: signals, deaths and the deadline end each wait."""
+
+from __future__ import annotations
+
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Final
+
+from herd.errors import HerdError, HostError, Interrupted, RunTimeout
+from herd.process import Child, Message
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_TICK_S: Final = 0.1
+
+
+class Supervisor:
+    """Takes SIGINT, SIGTERM and SIGHUP while it is entered, and turns them into one orderly end.
+
+    :param timeout: seconds until :class:`~herd.errors.RunTimeout`
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._deadline = time.monotonic() + timeout
+        self._signal: int | None = None
+        self._wake, self._woken = socket.socketpair()
+        self._wake.setblocking(False)
+        self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
+        #: Called with each message that nobody waits for, such as a worker's death.
+        self.on_message: Callable[[Child, Message], None] = lambda child, message: None
+
+    def __enter__(self) -> Supervisor:
+        for number in _SIGNALS:
+            self._before[number] = signal.signal(number, self._note)
+        self._wakeup_before = signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        signal.set_wakeup_fd(self._wakeup_before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._wake.close()
+        self._woken.close()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._signal = self._signal or number
+
+    def forgive(self, seconds: float) -> None:
+        """From here on the run is being put in order: no signal ends that, only a new deadline."""
+        self._signal = None
+        self._deadline = time.monotonic() + seconds
+
+    def check(self) -> None:
+        """Raise if a signal came or time is up."""
+        if self._signal is not None:
+            raise Interrupted(f"interrupted by {signal.Signals(self._signal).name}")
+        if time.monotonic() > self._deadline:
+            raise RunTimeout(
+                f"the run took longer than {self._timeout:g} s",
+                "give it longer with --timeout, or less to do with -c or --rate",
+            )
+
+    def expect(
+        self,
+        event: str,
+        children: list[Child],
+        watched: list[Child],
+        tick: Callable[[], None] = lambda: None,
+    ) -> list[Message]:
+        """Wait until each of ``children`` has said ``event``.
+
+        :param watched: these must go on living meanwhile
+        :param tick: called about ten times a second
+        :returns: the messages, in the order of ``children``
+        :raises HerdError: a child failed or died, a signal came, or time is up
+        """
+        said: dict[Child, Message] = {}
+        everyone = list(dict.fromkeys([*children, *watched]))
+        while len(said) < len(children):
+            self._wait(everyone)
+            for child in everyone:
+                self._take_in(child, event, said, expected=child in children)
+            self.check()
+            tick()
+        return [said[child] for child in children]
+
+    def _wait(self, children: list[Child]) -> None:
+        channels = [child.channel for child in children if not child.channel.closed]
+        select.select([self._woken, *channels], [], [], _TICK_S)
+
+    def _take_in(
+        self, child: Child, event: str, said: dict[Child, Message], *, expected: bool
+    ) -> None:
+        while (message := child.channel.receive()) is not None:
+            if message["event"] == "failed":
+                raise _failure(message)
+            if message["event"] == event and expected:
+                said[child] = message
+            else:
+                self.on_message(child, message)
+        if child.channel.closed and child not in said:
+            raise child.failure()
+
+
+def _failure(message: Message) -> HerdError:
+    kind = HostError if message.get("exit_code") == HostError.exit_code else HerdError
+    return kind(message["message"], message.get("hint"))
