@@ -21,7 +21,7 @@ _MAX_CONNECTIONS: Final = 10_000_000
 # Roughly what one connection and one wakeup keep a machine busy for; leaves workers idle in between.
 _CONNECTION_US: Final = 200.0
 _WAKEUP_US: Final = 10.0
-_FASTEST_DEFAULT: Final = 1000.0
+_FASTEST_DEFAULT: Final = 500.0
 
 
 class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

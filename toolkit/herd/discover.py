@@ -7,14 +7,25 @@ import importlib
 import pkgutil
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
+from typing import TypeVar
 
 from herd.errors import UsageError
+
+T = TypeVar("T")
 
 
 def modules(package: str) -> list[str]:
     """Names of the modules in a package's folder, without importing them; not those with a ``_``."""
     path = importlib.import_module(package).__path__
     return sorted(m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_"))
+
+
+def named(module: str, base: type[T], name: str) -> type[T] | None:
+    """The subclass of ``base`` in a module whose attribute ``name`` is ``name``."""
+    for value in vars(importlib.import_module(module)).values():
+        if isinstance(value, type) and issubclass(value, base) and vars(value).get("name") == name:
+            return value
+    return None
 
 
 def plugins(group: str) -> list[EntryPoint]:

@@ -134,10 +134,11 @@ class Child:
         """The process id."""
         return self.process.pid
 
-    def stderr_text(self) -> str:
-        """What it printed so far."""
+    def tail(self, lines: int = 8) -> str:
+        """The last lines that it printed."""
         size = os.fstat(self._stderr).st_size
-        return os.pread(self._stderr, size, 0).decode(errors="replace").strip()
+        text = os.pread(self._stderr, size, 0).decode(errors="replace").strip()
+        return "\n".join(text.splitlines()[-lines:])
 
     def failure(self, why: str | None = None) -> ChildFailed:
         """The error that says how this process ended, with the last lines of what it printed."""
@@ -145,8 +146,7 @@ class Child:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(1.0)
             why = f"the {self.name} process {describe_exit(self.process.poll())}"
-        tail = "\n".join(self.stderr_text().splitlines()[-8:])
-        return ChildFailed(f"{why}\n{tail}" if tail else why)
+        return ChildFailed("\n".join(filter(None, [why, self.tail()])))
 
     def stop(self, grace: float = 2.0) -> None:
         """Close the channel, which ends a child of ours; kill it if it hasn't ended in ``grace`` s."""

@@ -18,7 +18,7 @@ from herd.errors import HerdError, HostError
 from herd.load.log import LAYOUT as LOAD_LAYOUT
 from herd.pool.log import LAYOUT as POOL_LAYOUT
 from herd.pool.settle import Sleepers
-from herd.process import Child, ChildFailed, Message
+from herd.process import Child, ChildFailed, Message, describe_exit
 from herd.recording import write
 from herd.recording.read import Recording
 from herd.recording.schema import VERSION
@@ -138,7 +138,7 @@ class _Run:
             for i in range(config.load_processes)
         ]
         self._supervisor = Supervisor(config.timeout_s)
-        self._supervisor.on_message = self._note
+        self._supervisor.on_death = self._note_death
         self._probe: Child | None = None
         self._pool: Child | None = None
         self._loads: list[Child] = []
@@ -174,17 +174,17 @@ class _Run:
     def _children(self) -> list[Child]:
         return [child for child in (self._probe, self._pool, *self._loads) if child]
 
-    def _note(self, child: Child, message: Message) -> None:
-        if message["event"] == "died":
-            self._facts.exit_status[message["worker"]] = message["status"]
-            alive = self._config.workers - len(self._facts.exit_status)
-            self._facts.notes.append(
-                f"worker {message['worker']} (pid {message['pid']}) ended in mid-run with status"
-                f" {message['status']}; {alive} went on"
-            )
-            if not alive:
-                assert self._pool is not None
-                raise self._pool.failure("every worker has ended before the load did")
+    def _note_death(self, message: Message) -> None:
+        worker, status = message["worker"], message["status"]
+        self._facts.exit_status[worker] = status
+        alive = self._config.workers - len(self._facts.exit_status)
+        self._facts.notes.append(
+            f"worker {worker} (pid {message['pid']}) {describe_exit(status)} in mid-run;"
+            f" {alive} went on"
+        )
+        if not alive:
+            assert self._pool is not None
+            raise self._pool.failure("every worker has ended before the load did")
 
     # -- start ------------------------------------------------------------------------------------
 

@@ -30,8 +30,10 @@ class Supervisor:
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
         self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
-        #: Called with each message that nobody waits for, such as a worker's death.
-        self.on_message: Callable[[Child, Message], None] = lambda child, message: None
+        #: Said before somebody waited for it.
+        self._said: dict[tuple[Child, str], Message] = {}
+        #: Called with the news that come unasked: a worker's death.
+        self.on_death: Callable[[Message], None] = lambda message: None
 
     def __enter__(self) -> Supervisor:
         for number in _SIGNALS:
@@ -83,34 +85,32 @@ class Supervisor:
         :returns: the messages, in the order of ``children``
         :raises HerdError: a child failed or died, a signal came, or time is up
         """
-        said: dict[Child, Message] = {}
         everyone = list(dict.fromkeys([*children, *watched]))
-        while len(said) < len(children):
+        while any((child, event) not in self._said for child in children):
             self._wait(everyone)
             for child in everyone:
-                self._take_in(child, event, said, expected=child in children)
+                self._take_in(child)
+                if child.channel.closed and (child, event) not in self._said:
+                    raise child.failure()
             self.check()
             tick()
-        return [said[child] for child in children]
+        return [self._said.pop((child, event)) for child in children]
 
     def _wait(self, children: list[Child]) -> None:
         channels = [child.channel for child in children if not child.channel.closed]
         select.select([self._woken, *channels], [], [], _TICK_S)
 
-    def _take_in(
-        self, child: Child, event: str, said: dict[Child, Message], *, expected: bool
-    ) -> None:
+    def _take_in(self, child: Child) -> None:
         while (message := child.channel.receive()) is not None:
             if message["event"] == "failed":
-                raise _failure(message)
-            if message["event"] == event and expected:
-                said[child] = message
+                raise _failure(child, message)
+            if message["event"] == "died":
+                self.on_death(message)
             else:
-                self.on_message(child, message)
-        if child.channel.closed and child not in said:
-            raise child.failure()
+                self._said[child, message["event"]] = message
 
 
-def _failure(message: Message) -> HerdError:
+def _failure(child: Child, message: Message) -> HerdError:
+    """What the child says of itself, with what it (or a library in it) printed."""
     kind = HostError if message.get("exit_code") == HostError.exit_code else HerdError
-    return kind(message["message"], message.get("hint"))
+    return kind("\n".join(filter(None, [message["message"], child.tail()])), message.get("hint"))

@@ -66,8 +66,8 @@ class Recording:
 
     @cached_property
     def wakeups(self) -> pd.DataFrame:
-        """One wakeup of a worker."""
-        return self.table("wakeups")
+        """One wakeup of a worker, by time; the file has them in the order in which they ended."""
+        return self.table("wakeups").sort_values("time_ns", ignore_index=True)
 
     @cached_property
     def accepts(self) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 
-from herd.discover import modules, plugins, unknown
+from herd.discover import modules, named, plugins, unknown
 from herd.errors import UsageError
 from herd.strategies._base import Listen, Prediction, Server, Strategy
 
@@ -25,10 +25,9 @@ def reference(name: str) -> str:
     """Where to import a strategy from, as ``module:attribute``; another process can load it."""
     module = name.replace("-", "_")
     if module in modules(__name__):
-        found = importlib.import_module(f"{__name__}.{module}")
-        for value in vars(found).values():
-            if isinstance(value, type) and issubclass(value, Strategy) and value.name == name:
-                return f"{value.__module__}:{value.__qualname__}"
+        found = named(f"{__name__}.{module}", Strategy, name)
+        if found:
+            return f"{found.__module__}:{found.__qualname__}"
     for point in plugins("herd.strategies"):
         if point.name == name:
             return point.value

@@ -1,13 +1,11 @@
 """When connections are intended to start. ADD AN ARRIVAL PATTERN: one file here.
 
-A file defines one subclass of :class:`~herd.load.patterns._base.Pattern` named like the file.
+A file defines one subclass of :class:`~herd.load.patterns._base.Pattern`; its ``name`` is the file's.
 """
 
 from __future__ import annotations
 
-import importlib
-
-from herd.discover import modules, unknown
+from herd.discover import modules, named, unknown
 from herd.load.patterns._base import Pattern, Situation
 
 __all__ = ["Pattern", "Situation", "find", "names"]
@@ -22,7 +20,6 @@ def find(name: str) -> type[Pattern]:
     """The pattern called ``name``."""
     if name not in names():
         raise unknown("arrival pattern", name, names())
-    module = importlib.import_module(f"{__name__}.{name}")
-    found = getattr(module, name.capitalize())
-    assert issubclass(found, Pattern)
+    found = named(f"{__name__}.{name}", Pattern, name)
+    assert found is not None
     return found

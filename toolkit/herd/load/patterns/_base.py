@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from herd.area import Area
 
@@ -38,6 +38,8 @@ class Progress(Protocol):
 
 class Pattern:
     """Says when the next connection is intended to start."""
+
+    name: ClassVar[str]
 
     def __init__(self, situation: Situation) -> None:
         self.situation = situation

@@ -12,6 +12,8 @@ class Constant(Pattern):
     is charged to the system and not forgotten.
     """
 
+    name = "constant"
+
     def due(self, progress: Progress) -> int:
         """The next of this process's turns."""
         at = self.situation

@@ -18,6 +18,8 @@ class Settled(Pattern):
     run up for ever: after two seconds the next connection is sent all the same.
     """
 
+    name = "settled"
+
     def __init__(self, situation: Situation) -> None:
         super().__init__(situation)
         self._sleepers = Sleepers(situation.pids)

@@ -8,7 +8,6 @@
 #include <uapi/linux/ptrace.h>
 #include <uapi/linux/errno.h>
 #include <asm/unistd.h>
-#include "event.h"
 
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 

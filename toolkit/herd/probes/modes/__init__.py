@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-
-from herd.discover import modules
+from herd.discover import modules, named
 from herd.probes.modes._base import Probe
 
 __all__ = ["Probe", "find", "names"]
@@ -17,8 +15,6 @@ def names() -> list[str]:
 
 def find(name: str) -> type[Probe]:
     """The mode called ``name``."""
-    module = importlib.import_module(f"{__name__}.{name}")
-    for value in vars(module).values():
-        if isinstance(value, type) and issubclass(value, Probe) and value.name == name:
-            return value
-    raise LookupError(name)
+    found = named(f"{__name__}.{name}", Probe, name)
+    assert found is not None
+    return found
