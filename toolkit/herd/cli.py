@@ -64,7 +64,8 @@ def main(args: list[str] | None = None) -> Any:
         click.echo(error.format_message())
         sys.exit(UsageError.exit_code)
     except click.ClickException as error:
-        hint = error.ctx and f"{error.ctx.command_path} --help" if isinstance(error, click.UsageError) else None
+        context = getattr(error, "ctx", None)
+        hint = f"{context.command_path} --help" if context else None
         sys.exit(_report(UsageError(error.format_message(), hint)))
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)

@@ -22,8 +22,8 @@ from herd.process import Child, ChildFailed, Message, describe_exit
 from herd.recording import write
 from herd.recording.read import Recording
 from herd.recording.schema import VERSION
-from herd.strategies import reference
 from herd.strategies import find as find_strategy
+from herd.strategies import reference
 from herd.supervisor import Supervisor
 
 RAW_EVENTS: Final = "events.raw"
@@ -113,9 +113,7 @@ def _reserve(config: RunConfig) -> tuple[Path, Path]:
 class _Run:
     """The state of one run. The methods stand in the order in which they are called."""
 
-    def __init__(
-        self, config: RunConfig, directory: Path, aside: Path, progress: Progress
-    ) -> None:
+    def __init__(self, config: RunConfig, directory: Path, aside: Path, progress: Progress) -> None:
         from herd.host.metadata import metadata
 
         self._config = config
@@ -380,4 +378,3 @@ def _kept(error: HerdError, recording: Recording) -> HerdError:
     )
     kept.recording = recording
     return kept
-

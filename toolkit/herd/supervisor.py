@@ -97,8 +97,8 @@ class Supervisor:
         return [self._said.pop((child, event)) for child in children]
 
     def _wait(self, children: list[Child]) -> None:
-        channels = [child.channel for child in children if not child.channel.closed]
-        select.select([self._woken, *channels], [], [], _TICK_S)
+        channels = [child.channel.fileno() for child in children if not child.channel.closed]
+        select.select([self._woken.fileno(), *channels], [], [], _TICK_S)
 
     def _take_in(self, child: Child) -> None:
         while (message := child.channel.receive()) is not None:

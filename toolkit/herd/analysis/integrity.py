@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from herd.analysis.summary import seen
+
 if TYPE_CHECKING:
     from herd.recording.read import Recording
 
@@ -45,10 +47,6 @@ def _grown(run: dict[str, Any], counter: str) -> int:
     return int(run["counters"]["after"][counter] - run["counters"]["before"][counter])
 
 
-def _seen(recording: Recording) -> bool:
-    return bool(recording.run["host"]["probe"] != "none")
-
-
 def _complete(run: dict[str, Any]) -> dict[str, Any]:
     return _law("the run came to its end", run["complete"], run["ended_by"] or "all was sent")
 
@@ -70,18 +68,18 @@ def _accounts(recording: Recording) -> dict[str, Any]:
         "established": int(recording.connections["established_ns"].notna().sum()),
         "accepts of the workers": int(recording.workers["accepts"].sum()),
     }
-    if _seen(recording):
+    if seen(recording):
         counts["arrivals"] = len(recording.arrivals)
         counts["accepts in the kernel"] = len(recording.accepts)
         counts["accepts joined to an arrival"] = int(recording.accepts["arrival"].nunique())
     detail = ", ".join(f"{name} {count}" for name, count in counts.items())
-    name = "established = arrivals = accepts" if _seen(recording) else "established = accepts"
+    name = "established = arrivals = accepts" if seen(recording) else "established = accepts"
     return _law(name, len(set(counts.values())) == 1, detail)
 
 
 def _outcomes(recording: Recording) -> dict[str, Any]:
     name = "wakeups = productive + wasted"
-    if not _seen(recording):
+    if not seen(recording):
         return _law(name, None, "wakeups are unknown without a probe")
     wakeups = recording.wakeups
     caused = wakeups[wakeups["cause"] == "arrival"]

@@ -18,7 +18,6 @@ def summarise(recording: Recording) -> dict[str, Any]:
     """Every figure of a run; one that couldn't be seen is ``None``."""
     run = recording.run
     established = int(recording.connections["established_ns"].notna().sum())
-    seen = run["host"]["probe"] != "none"
     accepts = int(recording.workers["accepts"].sum())
     return {
         "schema": VERSION,
@@ -33,20 +32,26 @@ def summarise(recording: Recording) -> dict[str, Any]:
             "established": established,
             "failed": run["load"]["attempted"] - _answered(recording),
         },
-        "arrivals": len(recording.arrivals) if seen else None,
+        "arrivals": len(recording.arrivals) if seen(recording) else None,
         "accepts": accepts,
-        "wakeups": _wakeups(recording, accepts) if seen else _unknown_wakeups(recording),
-        "prediction": run["prediction"] | {"held": _held(recording, accepts) if seen else None},
+        "wakeups": _wakeups(recording, accepts) if seen(recording) else _unknown_wakeups(recording),
+        "prediction": run["prediction"]
+        | {"held": _held(recording, accepts) if seen(recording) else None},
         "workers": _workers(recording),
         "fairness": fairness(recording.workers["accepts"]),
         "latency_us": _latency(recording),
-        "cost": _cost(recording, accepts, seen=seen),
+        "cost": _cost(recording, accepts),
         "integrity": run["integrity"],
     }
 
 
 def _answered(recording: Recording) -> int:
     return int(recording.connections["error"].isna().sum())
+
+
+def seen(recording: Recording) -> bool:
+    """Whether a probe saw wakeups; where not, they are unknown, never 0."""
+    return bool(recording.run["host"]["probe"] != "none")
 
 
 def by_arrival(recording: Recording) -> pd.DataFrame:
@@ -84,7 +89,14 @@ def _wakeups(recording: Recording, accepts: int) -> dict[str, Any]:
 
 
 def _unknown_wakeups(recording: Recording) -> dict[str, Any]:
-    names = ("total", "per_connection", "productive", "wasted", "wasted_in_kernel", "wasted_in_user")
+    names = (
+        "total",
+        "per_connection",
+        "productive",
+        "wasted",
+        "wasted_in_kernel",
+        "wasted_in_user",
+    )
     unknown: dict[str, Any] = dict.fromkeys((*names, "other_causes"))
     return unknown | {"predicted_per_connection": recording.run["prediction"]["expected"]}
 
@@ -101,7 +113,7 @@ def _plain(value: Any) -> Any:
 def _workers(recording: Recording) -> list[dict[str, Any]]:
     table = recording.workers.rename(columns={"worker": "id"})
     return [
-        {name: _plain(value) for name, value in row.items()}
+        {str(name): _plain(value) for name, value in row.items()}
         for row in table.to_dict(orient="records")
     ]
 
@@ -157,7 +169,7 @@ def _latency(recording: Recording) -> dict[str, Any]:
     }
 
 
-def _cost(recording: Recording, accepts: int, *, seen: bool) -> dict[str, float | None]:
+def _cost(recording: Recording, accepts: int) -> dict[str, float | None]:
     workers = recording.workers
     cpu = workers["cpu_user_s"] + workers["cpu_system_s"]
     switches = workers["voluntary_switches"] + workers["involuntary_switches"]
@@ -168,6 +180,8 @@ def _cost(recording: Recording, accepts: int, *, seen: bool) -> dict[str, float 
         "cpu_us_per_connection": float(cpu.sum() * 1e6 / accepts) if known else None,
         "switches_per_connection": float(switches.sum() / accepts) if known else None,
         "wasted_cpu_us_per_connection": (
-            float(wasted["on_cpu_ns"].sum() / 1000 / accepts) if seen and accepts else None
+            float(wasted["on_cpu_ns"].sum() / 1000 / accepts)
+            if seen(recording) and accepts
+            else None
         ),
     }

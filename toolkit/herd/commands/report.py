@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -21,17 +20,10 @@ def command(directory: Path, as_json: bool, no_picture: bool) -> None:
       herd report results/20260131-101500-accept-n32 --json | jq .fairness
     """
     from herd import plots
+    from herd.commands import _show
     from herd.recording.read import load
 
     recording = load(directory)
-    if as_json:
-        click.echo(json.dumps(recording.summary, allow_nan=False))
-    else:
-        from rich.console import Console
-
-        from herd.report.text import print_summary
-
-        print_summary(recording.summary, Console())
+    _show.result(recording, as_json=as_json)
     if not no_picture:
-        for suffix in ("png", "svg"):
-            plots.save(plots.draw("overview", recording), directory / f"overview.{suffix}")
+        plots.save_overview(recording, directory)

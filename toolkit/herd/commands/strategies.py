@@ -56,7 +56,14 @@ def _print(entries: list[dict[str, Any]], workers: int) -> None:
 
 
 @click.command(name="strategies")
-@click.option("--workers", "-n", type=click.IntRange(1, 1024), default=16, show_default=True, help="Predict for this many idle workers.")
+@click.option(
+    "--workers",
+    "-n",
+    type=click.IntRange(1, 1024),
+    default=16,
+    show_default=True,
+    help="Predict for this many idle workers.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects on stdout.")
 def command(workers: int, as_json: bool) -> None:
     """List the ways to wait: what each is, what it should show, and whether it can run here.

@@ -136,9 +136,7 @@ class Client:
         error: int,
     ) -> None:
         closed = time.monotonic_ns() if established else 0
-        self.area.append(
-            intended, started, established, first_byte, closed, source, port, error
-        )
+        self.area.append(intended, started, established, first_byte, closed, source, port, error)
         self.finished += 1
         self.area["finished"] = self.finished
         if error:

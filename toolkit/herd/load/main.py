@@ -1,4 +1,7 @@
-"""One load process. It is told ``{...spec}``, ``{"do": "go", "begin": ns}`` and says ``ready`` and ``finished``."""
+"""One load process.
+
+It is told ``{...spec}`` and ``{"do": "go", "begin": ns}``, and says ``ready`` and ``finished``.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,7 @@ class Load:
 
     def _wait(self, seconds: float) -> None:
         # select, not epoll, since its timeout is in microseconds.
-        select.select([self.client.epoll, self._channel], [], [], seconds)
+        select.select([self.client.epoll.fileno(), self._channel.fileno()], [], [], seconds)
         self.client.poll()
 
 

@@ -143,7 +143,7 @@ class Pool:
 
 def _watch(pool: Pool, channel: Channel, child_ended: int) -> None:
     while not channel.closed:
-        select.select([channel, child_ended], [], [])
+        select.select([channel.fileno(), child_ended], [], [])
         with contextlib.suppress(BlockingIOError):
             os.read(child_ended, 4096)
         for message in pool.reap():

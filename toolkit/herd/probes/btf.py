@@ -136,5 +136,5 @@ class Btf:
             _, info, target = _TYPE.unpack_from(self._data, self._where[type_id])
             kind = (info >> 24) & 31
             if kind == _FUNC_PROTO:
-                return (info & 0xFFFF) - 1  # the first is the probe's own data pointer
+                return int(info & 0xFFFF) - 1  # the first is the probe's own data pointer
             type_id = target

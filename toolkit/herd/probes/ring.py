@@ -51,7 +51,7 @@ class Ring:
             count = int(busy.argmax())
             batch = batch[:count]
         written = 0
-        view = memoryview(batch.view(np.uint8))
+        view = memoryview(batch.view(np.uint8).data)
         try:
             while written < len(view):
                 written += os.write(out, view[written:])

@@ -45,9 +45,7 @@ class Session:
             "RING_PAGES": str(_RING_PAGES),
         }
         # bcc rewrites map operations in the main file only, so the files are joined, not included.
-        text = "".join(
-            f'#line 1 "{name}"\n{(_BPF / name).read_text()}' for name in mode.sources
-        )
+        text = "".join(f'#line 1 "{name}"\n{(_BPF / name).read_text()}' for name in mode.sources)
         try:
             self._bpf = bcc.BPF(text=text, cflags=[f"-D{k}={v}" for k, v in defines.items()])
         except Exception as error:  # bcc raises Exception itself; the details are on stderr

@@ -27,9 +27,7 @@ _USAGE: Final = {
 }
 
 
-def write_tables(
-    directory: Path, facts: Facts, pool: list[Area], loads: list[Area]
-) -> None:
+def write_tables(directory: Path, facts: Facts, pool: list[Area], loads: list[Area]) -> None:
     """Write every table, a bounded part at a time."""
     from herd.runner import RAW_EVENTS
 
@@ -67,9 +65,7 @@ def _count(wakeups: pa.Table, workers: int) -> np.ndarray[Any, Any]:
     return np.array([np.bincount(worker[which], minlength=workers) for which in (caused, wasted)])
 
 
-def _workers(
-    facts: Facts, pool: list[Area], counted: np.ndarray[Any, Any] | None
-) -> pa.Table:
+def _workers(facts: Facts, pool: list[Area], counted: np.ndarray[Any, Any] | None) -> pa.Table:
     columns: dict[str, list[Any]] = {column.name: [] for column in TABLES["workers"].columns}
     for worker, area in enumerate(pool):
         row: dict[str, Any] = {
@@ -104,8 +100,6 @@ def finish(aside: Path, directory: Path, run: dict[str, Any]) -> Recording:
     write.write_json(aside / "run.json", run)
     laws = integrity.check(Recording(aside))
     write.write_json(aside / "run.json", run | {"integrity": laws})
-    for suffix in ("png", "svg"):
-        plots.save(plots.draw("overview", Recording(aside)), aside / f"overview.{suffix}")
+    plots.save_overview(Recording(aside), aside)
     write.publish(aside, directory)
     return Recording(directory)
-

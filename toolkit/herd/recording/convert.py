@@ -59,7 +59,9 @@ def _addresses(values: _Array, family: socket.AddressFamily) -> pa.Array:
 
 def _errors(values: _Array) -> pa.Array:
     distinct, codes = np.unique(values, return_inverse=True)
-    names = [errno.errorcode.get(value, str(value)) if value else None for value in distinct.tolist()]
+    names = [
+        errno.errorcode.get(value, str(value)) if value else None for value in distinct.tolist()
+    ]
     return _text(codes, names)
 
 
@@ -147,7 +149,9 @@ def _arrivals(e: _Array, cast: Cast) -> pa.Table:
 
 def _wakeups(e: _Array, cast: Cast) -> pa.Table:
     # Inside the window, but not waiting for a connection: another cause.
-    waited = np.isin(e["blocked_in"], [i for i, n in enumerate(BLOCKED_IN) if n not in (None, "other")])
+    waited = np.isin(
+        e["blocked_in"], [i for i, n in enumerate(BLOCKED_IN) if n not in (None, "other")]
+    )
     by_arrival = (e["arrival"] != 0) & waited
     returned = (e["flags"] & FLAG_RETURNED) != 0
     outcome = np.where(e["accepts"] > 0, 0, np.where(returned, 2, 1))

@@ -52,7 +52,8 @@ class Recording:
             arrow = pq.read_table(path, columns=columns)
         except (OSError, ValueError) as error:
             raise UsageError(f"cannot read {path}: {error}") from error
-        return arrow.to_pandas(types_mapper=_nullable().get)
+        frame: pd.DataFrame = arrow.to_pandas(types_mapper=_nullable().get)
+        return frame
 
     @cached_property
     def connections(self) -> pd.DataFrame:

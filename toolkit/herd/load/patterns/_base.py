@@ -32,8 +32,11 @@ class Progress(Protocol):
     """How far this load process is."""
 
     started: int
-    open_now: int
     established: int
+
+    @property
+    def open_now(self) -> int:
+        """Connections that aren't finished."""
 
 
 class Pattern:

@@ -40,7 +40,5 @@ class Settled(Pattern):
     def _quiet(self, progress: Progress) -> bool:
         closed = sum(area["closed"] for area in self.situation.areas)
         return (
-            not progress.open_now
-            and closed >= progress.established
-            and self._sleepers.all_asleep()
+            not progress.open_now and closed >= progress.established and self._sleepers.all_asleep()
         )

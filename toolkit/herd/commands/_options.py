@@ -1,0 +1,141 @@
+"""The flags that make a :class:`~herd.config.RunConfig`, shared by the commands that run something."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from herd.config import RunConfig
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "": 1.0}
+
+
+class Seconds(click.ParamType[float]):
+    """``250us``, ``50ms``, ``2s``, ``1m``; a plain number is seconds."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Text to seconds."""
+        text = str(value).strip()
+        number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
+        try:
+            return float(number) * _UNITS[text[len(number) :]]
+        except (KeyError, ValueError):
+            self.fail(f"{text!r} is not a time; write it like 50ms or 2s")
+
+
+class Rate(click.ParamType["float | str"]):
+    """A number, or ``settled``."""
+
+    name = "rate"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | str:
+        """Text to a number where it is one."""
+        try:
+            return float(value)
+        except ValueError:
+            return str(value)
+
+
+class Pin(click.ParamType["tuple[str, str]"]):
+    """``workers=0-1`` or ``load=1``."""
+
+    name = "who=cpus"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Text to a key of :class:`herd.config.Pin` and its CPU list."""
+        who, _, cpus = str(value).partition("=")
+        if who not in ("workers", "load") or not cpus:
+            self.fail(f"{value!r}: write workers=LIST or load=LIST, such as load=1")
+        return who, cpus
+
+
+_RATE = (
+    "Connections per second, evenly paced; or 'settled': the next only once every worker sleeps again."
+    "  [default: such that workers are idle in between]"
+)
+_HOLD = "How long a worker keeps a connection open; one that blocks in accept sleeps meanwhile.  [default: 0]"
+
+#: No defaults here: what a flag doesn't say, the config file or RunConfig does.
+_OPTIONS = (
+    click.option(
+        "--strategy", "-s", help="How workers wait (see herd strategies).  [default: accept]"
+    ),
+    click.option("--workers", "-n", type=int, help="Number of workers, 1 to 1024.  [default: 8]"),
+    click.option("--connections", "-c", type=int, help="Connections to make.  [default: 1000]"),
+    click.option("--rate", "-r", type=Rate(), help=_RATE),
+    click.option(
+        "--duration", "-d", "duration_s", type=Seconds(), help="Stop sending after this time."
+    ),
+    click.option("--load-processes", type=int, help="Processes that connect.  [default: 1]"),
+    click.option("--backlog", type=int, help="Of listen(2).  [default: 1024]"),
+    click.option("--host", help="Loopback address, IPv4 or IPv6.  [default: 127.0.0.1]"),
+    click.option("--port", "-p", type=int, help="Port to listen on.  [default: a free one]"),
+    click.option(
+        "--work",
+        "work_us",
+        type=float,
+        help="CPU time a worker spends per connection, µs.  [default: 0]",
+    ),
+    click.option("--hold", "hold_s", type=Seconds(), help=_HOLD),
+    click.option(
+        "--pin",
+        multiple=True,
+        type=Pin(),
+        help="CPUs to use, such as --pin workers=0 --pin load=1.",
+    ),
+    click.option("--seed", type=int, help="Chooses the source addresses.  [default: 1]"),
+    click.option("--probe", help="How to see wakeups: auto, tracepoints or none.  [default: auto]"),
+    click.option(
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path),
+        help="TOML file with these settings; flags win.",
+    ),
+    click.option(
+        "--output", "-o", help="Folder for the recording.  [default: results/TIME-STRATEGY-nN]"
+    ),
+    click.option(
+        "--timeout",
+        "timeout_s",
+        type=Seconds(),
+        help="Give up after this time.  [default: generous]",
+    ),
+)
+
+
+def run_options(function: F) -> F:
+    """Give a command the flags of a run, as keyword arguments for :func:`config_from`."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def config_from(
+    config_file: Path | None, pin: tuple[tuple[str, str], ...], **flags: Any
+) -> RunConfig:
+    """The effective config of a command's flags and file.
+
+    :raises UsageError: a key or value that is wrong
+    """
+    from herd import config
+
+    values = config.read(config_file) if config_file else {}
+    values |= {name: value for name, value in flags.items() if value is not None}
+    if pin:
+        values["pin"] = dict(pin)
+    return config.parse(values).resolved()

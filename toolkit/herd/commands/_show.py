@@ -1,0 +1,47 @@
+"""What the commands that run something show: progress on stderr, then the result on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from herd.recording.read import Recording
+    from herd.runner import Progress
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[Progress]:
+    """A progress bar on stderr, if that is a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda what, done, total: None
+        return
+    with Bar(console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def show(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total or None)
+
+        yield show
+
+
+def result(recording: Recording, *, as_json: bool, quiet: bool = False) -> None:
+    """A recording's summary: one JSON object, or text."""
+    if as_json:
+        click.echo(json.dumps(recording.summary, allow_nan=False))
+    elif not quiet:
+        from rich.console import Console
+
+        from herd.report.text import print_summary
+
+        # Without a terminal nothing is wrapped: a program may read it.
+        print_summary(recording.summary, Console(width=None if sys.stdout.isatty() else 200))

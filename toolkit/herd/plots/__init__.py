@@ -1,0 +1,53 @@
+"""Pictures of recordings. ADD A PICTURE: one file here.
+
+A file defines ``draw(recording) -> Figure``; its name is the picture's, its docstring says what it shows.
+Nothing here needs a display, and pyplot with its global state is not used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from herd.discover import modules, unknown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from herd.recording.read import Recording
+
+__all__ = ["draw", "names", "save", "save_overview"]
+
+
+def names() -> list[str]:
+    """Every picture there is."""
+    return modules(__name__)
+
+
+def draw(name: str, recording: Recording) -> Figure:
+    """Draw a picture.
+
+    :raises UsageError: there is no picture of that name
+    """
+    if name not in names():
+        raise unknown("picture", name, names())
+    figure: Figure = importlib.import_module(f"{__name__}.{name}").draw(recording)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture in the format that the path's suffix names: png, svg or pdf."""
+    from matplotlib import rc_context
+
+    # Text stays text in an SVG (searched, read aloud); the same recording gives the same bytes.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "herd"}):
+        metadata = {"Date": None} if path.suffix == ".svg" else None
+        figure.savefig(path, dpi=150, metadata=metadata)
+
+
+def save_overview(recording: Recording, directory: Path) -> None:
+    """Write ``overview.png`` and ``overview.svg``."""
+    figure = draw("overview", recording)
+    for suffix in ("png", "svg"):
+        save(figure, directory / f"overview.{suffix}")

@@ -1,0 +1,163 @@
+"""Who woke at which arrival, what each worker's wakeups were worth, and how long all took."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from matplotlib.colors import ListedColormap
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from herd.analysis.summary import by_arrival, seen, wake_latency
+from herd.plots import _style
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from herd.recording.read import Recording
+
+#: Beyond that many columns nobody can follow one.
+_ARRIVALS: Final = 120
+_OUTCOMES: Final = tuple(_style.OUTCOME_COLOURS)
+
+
+def draw(recording: Recording) -> Figure:
+    """Draw the overview of one run."""
+    figure = _style.figure(13, 8)
+    axes = figure.subplot_mosaic([["who", "who"], ["workers", "latency"]], height_ratios=[1.15, 1])
+    figure.suptitle(f"{_answer(recording)}\n", x=0.01, ha="left", fontsize=17, fontweight="bold")
+    figure.text(
+        0.01, 0.938, f"{_style.title(recording.run)}.  {_style.where(recording.run)}", fontsize=11
+    )
+    _who(axes["who"], recording)
+    _workers(axes["workers"], recording)
+    _latency(axes["latency"], recording)
+    return figure
+
+
+def _answer(recording: Recording) -> str:
+    wakeups = recording.summary["wakeups"]
+    if wakeups["per_connection"] is None:
+        return f"{recording.run['config']['strategy']}: wakeups per connection unknown"
+    return (
+        f"{recording.run['config']['strategy']}: {wakeups['per_connection']:.2f} wakeups per connection"
+        f" (predicted {wakeups['predicted_per_connection']:g})"
+    )
+
+
+def _who(axes: Axes, recording: Recording) -> None:
+    workers = recording.run["config"]["workers"]
+    caused = by_arrival(recording)
+    arrivals = recording.arrivals["arrival"]
+    shown = min(len(arrivals), _ARRIVALS)
+    title = "Who woke at which arrival"
+    if shown < len(arrivals):
+        title += f" (the first {shown} of {len(arrivals):,})"
+    _style.dress(axes, title, "arrival", "worker")
+    if caused.empty:
+        _style.empty(
+            axes, "no wakeup was seen" if seen(recording) else "wakeups are unknown: no probe"
+        )
+        return
+    cells = np.zeros((workers, shown), dtype="u1")
+    first = caused[caused["arrival"] <= shown]
+    # A missing outcome (not asleep again when the recording ended) has the code -1: it is drawn as 0.
+    codes = first["outcome"].cat.set_categories(list(_OUTCOMES)).cat.codes.to_numpy() + 1
+    cells[first["worker"].to_numpy("int64"), first["arrival"].to_numpy("int64") - 1] = codes
+    colours = ListedColormap([_style.background(), *_style.OUTCOME_COLOURS.values()])
+    edges = (0.5, shown + 0.5, -0.5, workers - 0.5)
+    axes.imshow(
+        cells,
+        cmap=colours,
+        vmin=0,
+        vmax=3,
+        aspect="auto",
+        origin="lower",
+        interpolation="nearest",
+        extent=edges,
+    )
+    _whole_numbers(axes)
+    _outcome_legend(axes)
+
+
+def _outcome_legend(axes: Axes) -> None:
+    handles = [
+        Patch(color=_style.OUTCOME_COLOURS[o], label=_style.OUTCOME_WORDS[o]) for o in _OUTCOMES
+    ]
+    handles.append(Patch(color=_style.background(), label="slept on"))
+    axes.legend(
+        handles=handles,
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        ncols=4,
+        fontsize=11,
+        frameon=False,
+    )
+
+
+def _whole_numbers(axes: Axes) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _workers(axes: Axes, recording: Recording) -> None:
+    workers = recording.run["config"]["workers"]
+    width = 0.8 if workers <= 64 else 1.0
+    if not seen(recording):
+        _style.dress(axes, "Connections of each worker", "worker", "connections")
+        axes.bar(
+            range(workers),
+            recording.workers["accepts"].to_numpy("int64"),
+            width,
+            color=_style.LINES[0],
+        )
+        _whole_numbers(axes)
+        return
+    _style.dress(axes, "Wakeups of each worker", "worker", "wakeups")
+    caused = by_arrival(recording)
+    below = np.zeros(workers)
+    for outcome, colour in _style.OUTCOME_COLOURS.items():
+        mine = caused.loc[caused["outcome"] == outcome, "worker"].to_numpy("int64")
+        counts = np.bincount(mine, minlength=workers)
+        axes.bar(range(workers), counts, width, bottom=below, color=colour)
+        below += counts
+    _whole_numbers(axes)
+
+
+def _latency(axes: Axes, recording: Recording) -> None:
+    connections = recording.connections
+    curves = {
+        "wake latency (runnable → running)": wake_latency(recording),
+        "queue delay (arrival → accepted)": recording.accepts["queue_delay_ns"],
+        "first byte (intended → answer)": connections["first_byte_ns"] - connections["intended_ns"],
+    }
+    _style.dress(axes, "How long it took", "µs (logarithmic)", "share of all")
+    axes.set_xscale("log")
+    for (label, values), colour in zip(curves.items(), _style.LINES, strict=True):
+        _ecdf(axes, values, label, colour)
+    axes.set_ylim(0, 1.02)
+    axes.grid(True, which="major", color="#DDDDDD", linewidth=0.8)
+    axes.set_axisbelow(True)
+    if axes.lines:
+        axes.set_xlim(left=1)
+        axes.legend(fontsize=11, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+
+
+def _ecdf(axes: Axes, nanoseconds: pd.Series[Any], label: str, colour: str) -> None:
+    known = nanoseconds.dropna()
+    if known.empty:
+        return
+    # A log axis has no zero; the clock's own step is not below a nanosecond.
+    values = np.maximum(known.to_numpy("float64"), 1.0) / 1000
+    middle, high = np.quantile(values, [0.5, 0.99])
+    text = f"{label}: p50 {_short(middle)}, p99 {_short(high)}"
+    axes.ecdf(values, label=text, color=colour, linewidth=2.2)
+
+
+def _short(microseconds: float) -> str:
+    if microseconds >= 1000:
+        return f"{microseconds / 1000:.3g} ms"
+    return f"{microseconds:.3g} µs"

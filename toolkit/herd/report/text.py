@@ -1,0 +1,156 @@
+"""A run's summary as text: what was asked, what was seen, whether it adds up, where it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_BARS: Final = "▁▂▃▄▅▆▇█"
+_BARS_A_LINE: Final = 64
+_LATENCIES: Final = {
+    "wake_latency": "wake latency",
+    "queue_delay": "queue delay",
+    "connect": "connect",
+    "first_byte": "first byte",
+}
+
+
+def print_summary(summary: dict[str, Any], console: Console) -> None:
+    """Print it; a broken conservation law comes first.
+
+    :param summary: what ``herd run --json`` prints
+    """
+    integrity = summary["integrity"]
+    if not integrity["ok"]:
+        console.print(Text(_broken(integrity), "bold red"))
+    console.print(Text(_title(summary), "bold"))
+    console.print(_figures(summary))
+    for part in (_latencies(summary["latency_us"]), _bars(summary["workers"])):
+        console.print(part)
+    for line in _notes(summary):
+        console.print(Text(line))
+
+
+def _broken(integrity: dict[str, Any]) -> str:
+    broken = [f"{c['name']}: {c['detail']}" for c in integrity["checks"] if c["ok"] is False]
+    return "NOT SOUND: " + "\n           ".join(broken)
+
+
+def _title(summary: dict[str, Any]) -> str:
+    config, host = summary["config"], summary["host"]
+    rate = config["rate"] if isinstance(config["rate"], str) else f"{config['rate']:g}/s"
+    return (
+        f"{config['strategy']}, {config['workers']} workers, {summary['connections']['attempted']}"
+        f" connections, {rate}, Linux {host['kernel']}, probe {host['probe']}"
+    )
+
+
+def _grid() -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _figures(summary: dict[str, Any]) -> Table:
+    table = _grid()
+    for name, value in _rows(summary):
+        table.add_row(name, value)
+    return table
+
+
+def _rows(summary: dict[str, Any]) -> Iterator[tuple[str, str | Text]]:
+    wakeups, prediction = summary["wakeups"], summary["prediction"]
+    expected = f"predicted {prediction['expected']:g}"
+    if wakeups["per_connection"] is None:
+        yield "wakeups/connection", Text(f"unknown ({expected})", "yellow")
+    else:
+        verdict = "held" if prediction["held"] else "FAILED"
+        style = "green" if prediction["held"] else "bold red"
+        yield (
+            "wakeups/connection",
+            Text(f"{wakeups['per_connection']:.2f}  ({expected}: ")
+            + Text(verdict, style)
+            + Text(")"),
+        )
+        yield (
+            "wakeups",
+            f"{wakeups['total']} = {wakeups['productive']} productive + {wakeups['wasted_in_kernel']} wasted"
+            f" in kernel + {wakeups['wasted_in_user']} wasted in user space;"
+            f" {wakeups['other_causes']} of other causes",
+        )
+    yield "predicted to wake", prediction["who"]
+    yield "fairness", _fairness(summary["fairness"])
+    yield "cost/connection", _cost(summary["cost"])
+
+
+def _fairness(fairness: dict[str, float | None]) -> str:
+    if fairness["jain"] is None:
+        return "nothing was accepted"
+    text = f"Jain {fairness['jain']:.3f} (1 is even), busiest worker {fairness['max_over_mean']:.2f} x mean"
+    if fairness["chi2_p"] is not None:
+        text += f", χ² p = {fairness['chi2_p']:.2g}"
+    return text
+
+
+def _cost(cost: dict[str, float | None]) -> str:
+    if cost["cpu_us_per_connection"] is None:
+        return "unknown"
+    text = f"{cost['cpu_us_per_connection']:.0f} µs of workers' CPU"
+    if cost["wasted_cpu_us_per_connection"] is not None:
+        text += f" ({cost['wasted_cpu_us_per_connection']:.0f} µs in wasted wakeups)"
+    return text + f", {cost['switches_per_connection']:.1f} context switches"
+
+
+def _latencies(latency: dict[str, dict[str, float] | None]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="")
+    table.add_column("µs", no_wrap=True)
+    for name in ("p50", "p99", "max"):
+        table.add_column(name, justify="right")
+    for key, name in _LATENCIES.items():
+        values = latency[key]
+        cells = [f"{values[q]:.1f}" for q in ("p50", "p99", "max")] if values else ["unknown"]
+        table.add_row(f"{name:18}", *cells)
+    return table
+
+
+def _bars(workers: list[dict[str, Any]]) -> Table:
+    """One bar a worker: a character whose height is its share of the largest."""
+    table = _grid()
+    for key in ("wakeups", "accepts"):
+        counts = [worker[key] for worker in workers]
+        if None in counts:
+            table.add_row(f"{key}/worker", "unknown")
+            continue
+        lines = [counts[i : i + _BARS_A_LINE] for i in range(0, len(counts), _BARS_A_LINE)]
+        bars = "\n".join(_spark(line, max(counts)) for line in lines)
+        table.add_row(f"{key}/worker", f"{bars}  {_range(counts)}")
+    return table
+
+
+def _spark(counts: Sequence[int], most: int) -> str:
+    top = len(_BARS) - 1
+    return "".join(_BARS[-(-count * top // most)] if count else "·" for count in counts)
+
+
+def _range(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return f"{low} each" if low == high else f"{low} to {high}"
+
+
+def _notes(summary: dict[str, Any]) -> Iterator[str]:
+    for note in summary["notes"]:
+        yield f"note: {note}"
+    integrity = summary["integrity"]
+    checks = integrity["checks"]
+    held = sum(1 for c in checks if c["ok"])
+    untold = [c["name"] for c in checks if c["ok"] is None]
+    line = f"integrity: {'ok' if integrity['ok'] else 'BROKEN'}, {held} of {len(checks)} laws held"
+    yield line + (f"; can't be told: {', '.join(untold)}" if untold else "")
+    yield f"recording: {summary['run']}"
