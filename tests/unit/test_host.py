@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from herd.commands.doctor import command as doctor
 from herd.errors import HostError
-from herd.host import bcc, checks, fix, metadata, mounts, packages, trial
+from herd.host import bcc, checks, fix, metadata, mounts, packages, privileges, trial
 from herd.host.checks import Check, capable
 
 
@@ -226,9 +226,11 @@ def test_doctor_says_the_same_in_words_and_in_json(found, code, monkeypatch):
 def test_capabilities_decide_about_privileges_not_the_user(tmp_path, monkeypatch):
     some = f"Name:\tx\nCapEff:\t{1 << 38 | 1 << 39:016x}\n"
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(checks, "STATUS", write(tmp_path / "status", some))
+    monkeypatch.setattr(privileges, "STATUS", write(tmp_path / "status", some))
     assert checks._privileges().found
-    monkeypatch.setattr(checks, "STATUS", write(tmp_path / "status", "CapEff:\t0000008000000000\n"))
+    monkeypatch.setattr(
+        privileges, "STATUS", write(tmp_path / "status", "CapEff:\t0000008000000000\n")
+    )
     assert checks._privileges().mend == f"sudo {sys.executable} -m herd run"
 
 

@@ -51,39 +51,45 @@ def create(name: str, layout: Layout, capacity: int, areas: int) -> int:
     return fd
 
 
+def share(fd: int, layout: Layout, capacity: int, areas: int) -> list[Area]:
+    """Map what :func:`create` made; one mapping (and so one descriptor) serves all areas."""
+    size = layout.bytes(capacity)
+    memory = mmap.mmap(fd, size * areas)
+    return [Area(memory, size * i, layout, capacity) for i in range(areas)]
+
+
 class Area:
-    """One process's part of the memory behind ``fd``.
+    """One process's part of shared memory, from :func:`share`."""
 
-    :param index: which of the areas, from 0
-    """
-
-    def __init__(self, fd: int, layout: Layout, capacity: int, index: int) -> None:
-        size = layout.bytes(capacity)
-        self._map = mmap.mmap(fd, size, offset=size * index)
+    def __init__(self, memory: mmap.mmap, offset: int, layout: Layout, capacity: int) -> None:
+        self._map = memory
+        self._offset = offset
+        self._data = offset + _HEADER_BYTES
+        self._at = {name: offset + place for name, place in layout.counters.items()}
         self._layout = layout
         self._row = layout.row
         self._capacity = capacity
         self._rows = 0
 
     def __getitem__(self, counter: str) -> int:
-        return int(struct.unpack_from("<q", self._map, self._layout.counters[counter])[0])
+        return int(struct.unpack_from("<q", self._map, self._at[counter])[0])
 
     def __setitem__(self, counter: str, value: int) -> None:
-        struct.pack_into("<q", self._map, self._layout.counters[counter], value)
+        struct.pack_into("<q", self._map, self._at[counter], value)
 
     def append(self, *values: int | bytes) -> bool:
         """Write one row; ``False`` when the area is full."""
         row = self._rows
         if row >= self._capacity:
             return False
-        self._row.pack_into(self._map, _HEADER_BYTES + row * self._row.size, *values)
+        self._row.pack_into(self._map, self._data + row * self._row.size, *values)
         self._rows = row + 1
-        struct.pack_into("<q", self._map, 0, self._rows)
+        struct.pack_into("<q", self._map, self._offset, self._rows)
         return True
 
     def rows(self) -> np.ndarray[Any, Any]:
         """A copy of the whole rows written so far."""
         import numpy as np
 
-        view = np.frombuffer(self._map, self._layout.dtype(), self["rows"], _HEADER_BYTES)
+        view = np.frombuffer(self._map, self._layout.dtype(), self["rows"], self._data)
         return view.copy()

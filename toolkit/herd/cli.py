@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -73,3 +74,8 @@ def main(args: list[str] | None = None) -> Any:
         # The reader of our output went away (| head): not an error, and nothing more to say.
         sys.stderr.close()
         sys.exit(0)
+    except Exception as error:
+        if os.environ.get("HERD_DEBUG"):
+            raise
+        bug = f"this is a bug in herd: {type(error).__name__}: {error}"
+        sys.exit(_report(HerdError(bug, "HERD_DEBUG=1 shows where; please report it")))

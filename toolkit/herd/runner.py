@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from herd import __version__, area, counters, limits
-from herd.area import Area
 from herd.config import AUTO, RunConfig, as_dict, cpus
 from herd.errors import HerdError, HostError
 from herd.load.log import LAYOUT as LOAD_LAYOUT
@@ -128,13 +127,10 @@ class _Run:
         self._per_load = -(-config.connections // config.load_processes)
         self._pool_fd = area.create("herd-pool", POOL_LAYOUT, self._connections, config.workers)
         self._load_fd = area.create("herd-load", LOAD_LAYOUT, self._per_load, config.load_processes)
-        self.pool_areas = [
-            Area(self._pool_fd, POOL_LAYOUT, self._connections, i) for i in range(config.workers)
-        ]
-        self.load_areas = [
-            Area(self._load_fd, LOAD_LAYOUT, self._per_load, i)
-            for i in range(config.load_processes)
-        ]
+        self.pool_areas = area.share(self._pool_fd, POOL_LAYOUT, self._connections, config.workers)
+        self.load_areas = area.share(
+            self._load_fd, LOAD_LAYOUT, self._per_load, config.load_processes
+        )
         self._supervisor = Supervisor(config.timeout_s)
         self._supervisor.on_death = self._note_death
         self._probe: Child | None = None
@@ -176,10 +172,10 @@ class _Run:
         worker, status = message["worker"], message["status"]
         self._facts.exit_status[worker] = status
         alive = self._config.workers - len(self._facts.exit_status)
-        self._facts.notes.append(
-            f"worker {worker} (pid {message['pid']}) {describe_exit(status)} in mid-run;"
-            f" {alive} went on"
-        )
+        note = f"worker {worker} (pid {message['pid']}) {describe_exit(status)} in mid-run"
+        self._facts.notes.append(f"{note}; {alive} went on")
+        # The load goes on: what becomes of a dead worker's connections is worth seeing.
+        self._facts.ended_by = self._facts.ended_by or ChildFailed(note)
         if not alive:
             assert self._pool is not None
             raise self._pool.failure("every worker has ended before the load did")
@@ -191,6 +187,7 @@ class _Run:
         self._spawn_probe()
         self._spawn_pool()
         self._spawn_loads()
+        _preload()
         self._attach()
         self._ready_pool()
         self._ready_loads()
@@ -244,7 +241,8 @@ class _Run:
         except (HostError, ChildFailed) as error:
             if self._config.probe != AUTO:
                 raise
-            self._facts.notes.append(f"wakeups are unknown: {error.message.splitlines()[0]}")
+            note = f"wakeups are unknown: {error.message.splitlines()[0]}"
+            self._facts.notes.append(f"{note}; try: {error.hint}" if error.hint else note)
             self._probe.stop()
             self._probe = None
             return
@@ -368,6 +366,15 @@ class _Run:
         if self._facts.ended_by:
             raise _kept(self._facts.ended_by, recording)
         return recording
+
+
+def _preload() -> None:
+    """Import what the end needs now, while the probe compiles: 0.7 s that nobody waits for then."""
+    import pandas  # noqa: F401
+    import scipy.special  # noqa: F401
+
+    from herd.plots import overview  # noqa: F401
+    from herd.recording import collect  # noqa: F401
 
 
 def _kept(error: HerdError, recording: Recording) -> HerdError:

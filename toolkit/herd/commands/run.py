@@ -17,9 +17,7 @@ from herd.errors import HerdError
     "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, and nothing else."
 )
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
-def command(
-    context: click.Context, dry_run: bool, as_json: bool, quiet: bool, **flags: Any
-) -> None:
+def command(dry_run: bool, as_json: bool, quiet: bool, **flags: Any) -> None:
     """Run an experiment: N workers wait on one port, connections come, and the kernel is watched.
 
     Measuring wakeups takes root (see herd doctor); without, the rest is measured and they are unknown.

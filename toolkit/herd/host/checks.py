@@ -15,19 +15,14 @@ from pathlib import Path
 import msgspec
 
 from herd.errors import HostError
-from herd.host import headers, mounts
+from herd.host import headers, mounts, privileges
 from herd.host.packages import install_command
 from herd.host.trial import TRIALS, Outcome, attempt
 
 BTF = Path("/sys/kernel/btf/vmlinux")
-STATUS = Path("/proc/self/status")
 
 DESCRIPTORS = 4096
 """Open files for the largest run: 1024 workers, each with a few in the controller."""
-
-_CAP_SYS_ADMIN = 21
-_CAP_PERFMON = 38
-_CAP_BPF = 39
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -67,19 +62,14 @@ def capable(checks: Iterable[Check] | None = None) -> bool:
 
 
 def _privileges() -> Check:
-    held = _capabilities()
-    can = _holds(held, _CAP_SYS_ADMIN) or (_holds(held, _CAP_BPF) and _holds(held, _CAP_PERFMON))
-    root = os.geteuid() == 0
-    who = "root" if root else f"user {os.geteuid()}"
-    # Root without them is in a container that was given none; sudo would not help.
-    mend = "restart the container with --privileged" if root else _as_root()
+    can = privileges.may_load_bpf()
     lacks = "has neither CAP_SYS_ADMIN nor both CAP_BPF and CAP_PERFMON"
     return Check(
         name="privileges",
         found=can,
-        detail=f"{who} {'may load BPF programs' if can else lacks}",
+        detail=f"{privileges.who()} {'may load BPF programs' if can else lacks}",
         costs="wakeups stay unknown: only /proc counters and the workers' own log are left",
-        mend=None if can else mend,
+        mend=None if can else privileges.how_to_get_them(),
         required=True,
     )
 
@@ -206,22 +196,6 @@ def _virtual_machines() -> Check:
         mend=" && ".join(mends) or None,
         required=False,
     )
-
-
-def _capabilities() -> int:
-    try:
-        lines = STATUS.read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1], 16) for line in lines if line.startswith("CapEff:")), 0)
-
-
-def _holds(capabilities: int, number: int) -> bool:
-    return bool(capabilities >> number & 1)
-
-
-def _as_root() -> str:
-    return f"sudo {sys.executable} -m herd run"
 
 
 def _limit(value: int) -> float:

@@ -16,17 +16,7 @@ from typing import Any, NamedTuple
 from herd.errors import HostError
 from herd.host.bcc import find_bcc, import_bcc
 from herd.host.headers import ensure_kernel_headers
-
-TRACEPOINTS = (
-    "sk_data_ready",
-    "inet_sock_set_state",
-    "sched_waking",
-    "sched_switch",
-    "softirq_exit",
-    "sys_enter",
-    "sys_exit",
-)
-"""The raw tracepoints that ``herd run`` attaches to."""
+from herd.probes.modes.tracepoints import NEEDED
 
 TIMEOUT_S = 60.0
 
@@ -87,12 +77,12 @@ def _compile() -> str:
 
 
 def _tracepoints() -> str:
-    text = "".join(f"int on_{name}(void *ctx) {{ return 0; }}\n" for name in TRACEPOINTS)
+    text = "".join(f"int on_{name}(void *ctx) {{ return 0; }}\n" for name in NEEDED)
     program = _build(text)
-    refused = [name for name in TRACEPOINTS if not _attached(program, name)]
+    refused = [name for name in NEEDED if not _attached(program, name)]
     if refused:
         raise HostError(f"the kernel has no raw tracepoint {', '.join(refused)}")
-    return f"attached to {', '.join(TRACEPOINTS)}"
+    return f"attached to {', '.join(NEEDED)}"
 
 
 def _attached(program: Any, name: str) -> bool:

@@ -12,7 +12,7 @@ import select
 import time
 from typing import Final
 
-from herd.area import Area
+from herd import area
 from herd.load.client import Client
 from herd.load.log import LAYOUT
 from herd.load.patterns import Pattern, Situation, find
@@ -32,15 +32,15 @@ class Load:
     def __init__(self, spec: Message, channel: Channel) -> None:
         self._spec = spec
         self._channel = channel
-        area = Area(spec["area_fd"], LAYOUT, spec["connections"], spec["index"])
-        self.client = Client((spec["host"], spec["port"]), spec["sources"], area)
+        areas = area.share(spec["area_fd"], LAYOUT, spec["capacity"], spec["processes"])
+        target = (spec["host"], spec["port"])
+        self.client = Client(target, spec["sources"], areas[spec["index"]])
 
     def _pattern(self, begin: int) -> Pattern:
         spec = self._spec
-        areas = [
-            Area(spec["pool_fd"], pool_log.LAYOUT, spec["pool_capacity"], i)
-            for i in range(len(spec["pids"]))
-        ]
+        areas = area.share(
+            spec["pool_fd"], pool_log.LAYOUT, spec["pool_capacity"], len(spec["pids"])
+        )
         situation = Situation(
             begin, spec["rate"], spec["index"], spec["processes"], spec["pids"], areas
         )

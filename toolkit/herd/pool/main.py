@@ -16,7 +16,7 @@ import socket
 import time
 from typing import Final
 
-from herd.area import Area
+from herd.area import share
 from herd.errors import HerdError
 from herd.pool.log import LAYOUT, SERVING
 from herd.pool.settle import Sleepers
@@ -34,7 +34,7 @@ class Pool:
         self._spec = spec
         self._listen = Listen(spec["host"], spec["port"], spec["backlog"])
         self._strategy: Strategy = load(spec["strategy"])()
-        self._areas: list[Area] = []
+        self._areas = share(spec["area_fd"], LAYOUT, spec["capacity"], spec["workers"])
         self.pids: list[int] = []
         self._alive: dict[int, int] = {}
 
@@ -65,8 +65,7 @@ class Pool:
 
     def _fork(self, index: int, tell: int) -> None:
         spec = self._spec
-        area = Area(spec["area_fd"], LAYOUT, spec["capacity"], index)
-        self._areas.append(area)
+        area = self._areas[index]
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from herd.errors import HostError
+from herd.host import privileges
 from herd.host.bcc import import_bcc
 from herd.host.headers import ensure_kernel_headers
 from herd.probes.btf import Btf
@@ -19,6 +20,13 @@ from herd.probes.ring import Ring
 
 _BPF: Final = Path(__file__).parent / "bpf"
 _RING_PAGES: Final = 4096  # 16 MiB: 230,000 records, and drained a hundred times a second
+
+
+def _refused(name: str, error: Exception) -> HostError:
+    if not privileges.may_load_bpf():
+        lacks = f"{privileges.who()} may not load BPF programs (CAP_BPF and CAP_PERFMON)"
+        return HostError(f"the {name} probe: {lacks}", privileges.how_to_get_them())
+    return HostError(f"the {name} probe could not be loaded: {error}", "herd doctor")
 
 
 def _pid_words() -> int:
@@ -49,7 +57,7 @@ class Session:
         try:
             self._bpf = bcc.BPF(text=text, cflags=[f"-D{k}={v}" for k, v in defines.items()])
         except Exception as error:  # bcc raises Exception itself; the details are on stderr
-            raise HostError(f"the {mode.name} probe could not be loaded: {error}") from error
+            raise _refused(mode.name, error) from error
         self._check_layout()
         self.ring = Ring(self._bpf["events"].map_fd, _RING_PAGES * 4096)
 

@@ -7,7 +7,8 @@ from typing import Final
 from herd.probes.btf import Btf
 from herd.probes.modes._base import Probe
 
-_NEEDED: Final = (
+#: What it attaches to; the doctor tries these.
+NEEDED: Final = (
     "sk_data_ready",  # since 6.3, commit 40e0b0908142
     "inet_sock_set_state",
     "softirq_exit",
@@ -29,7 +30,7 @@ class Tracepoints(Probe):
     @classmethod
     def unavailable(cls, btf: Btf) -> str | None:
         """A tracepoint that isn't there."""
-        missing = [name for name in _NEEDED if btf.tracepoint_arguments(name) is None]
+        missing = [name for name in NEEDED if btf.tracepoint_arguments(name) is None]
         return f"this kernel has no tracepoint {', '.join(missing)}" if missing else None
 
     @classmethod
