@@ -13,12 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from herd.api import run
+    from herd.errors import HerdError
     from herd.recording.read import Recording, load
 
-__all__ = ["Recording", "__version__", "load", "run"]
+__all__ = ["HerdError", "Recording", "__version__", "load", "run"]
 __version__ = "0.1.0"
 
-_WHERE = {"run": "herd.api", "load": "herd.recording.read", "Recording": "herd.recording.read"}
+_WHERE = {
+    "run": "herd.api",
+    "load": "herd.recording.read",
+    "Recording": "herd.recording.read",
+    "HerdError": "herd.errors",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -70,10 +70,6 @@ def main(args: list[str] | None = None) -> Any:
         sys.exit(_report(UsageError(error.format_message(), hint)))
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output went away (| head): not an error, and nothing more to say.
-        sys.stderr.close()
-        sys.exit(0)
     except Exception as error:
         if os.environ.get("HERD_DEBUG"):
             raise

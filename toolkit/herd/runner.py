@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -355,16 +356,32 @@ class _Run:
     # -- write ------------------------------------------------------------------------------------
 
     def _write(self) -> Recording:
-        from herd.recording import collect
-
         self._progress("writing", 0, 0)
         try:
-            collect.write_tables(self._aside, self._facts, self.pool_areas, self.load_areas)
-            recording = collect.finish(self._aside, self._directory, self._facts.as_json())
+            recording = self._write_to(self._directory, self._aside)
         except OSError as error:
-            raise write.disk_full(error, self._aside) from error
+            recording = self._rescue(error)
         if self._facts.ended_by:
             raise _kept(self._facts.ended_by, recording)
+        return recording
+
+    def _write_to(self, directory: Path, aside: Path) -> Recording:
+        from herd.recording import collect
+
+        raw = self._aside / RAW_EVENTS
+        collect.write_tables(aside, raw, self._facts, self.pool_areas, self.load_areas)
+        return collect.finish(aside, directory, self._facts.as_json())
+
+    def _rescue(self, error: OSError) -> Recording:
+        """The recording could not be written where it should: write it where temporary files go."""
+        why = write.disk_full(error, self._directory)
+        self._facts.ended_by = self._facts.ended_by or why
+        refuge = Path(tempfile.mkdtemp(prefix="herd-"), self._directory.name)
+        try:
+            recording = self._write_to(refuge, write.reserve(refuge))
+        except OSError as again:
+            raise write.disk_full(again, refuge) from again
+        shutil.rmtree(self._aside, ignore_errors=True)
         return recording
 
 

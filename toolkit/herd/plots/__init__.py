@@ -7,6 +7,7 @@ Nothing here needs a display, and pyplot with its global state is not used.
 from __future__ import annotations
 
 import importlib
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from herd.recording.read import Recording
 
 __all__ = ["draw", "names", "save", "save_overview"]
+
+# That it can't cache its fonts where the home folder isn't writable is no news to our users.
+logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 def names() -> list[str]:

@@ -22,13 +22,6 @@ _BPF: Final = Path(__file__).parent / "bpf"
 _RING_PAGES: Final = 4096  # 16 MiB: 230,000 records, and drained a hundred times a second
 
 
-def _refused(name: str, error: Exception) -> HostError:
-    if not privileges.may_load_bpf():
-        lacks = f"{privileges.who()} may not load BPF programs (CAP_BPF and CAP_PERFMON)"
-        return HostError(f"the {name} probe: {lacks}", privileges.how_to_get_them())
-    return HostError(f"the {name} probe could not be loaded: {error}", "herd doctor")
-
-
 def _pid_words() -> int:
     return int(Path("/proc/sys/kernel/pid_max").read_text()) // 64 + 1
 
@@ -40,6 +33,12 @@ class Session:
     """
 
     def __init__(self, mode: type[Probe], btf: Btf, capacity: int) -> None:
+        if not privileges.may_load_bpf():
+            raise HostError(
+                f"the {mode.name} probe: {privileges.who()} may not load BPF programs"
+                " (CAP_BPF and CAP_PERFMON)",
+                privileges.how_to_get_them(),
+            )
         why_not = mode.unavailable(btf)
         if why_not:
             raise HostError(why_not)
@@ -57,7 +56,9 @@ class Session:
         try:
             self._bpf = bcc.BPF(text=text, cflags=[f"-D{k}={v}" for k, v in defines.items()])
         except Exception as error:  # bcc raises Exception itself; the details are on stderr
-            raise _refused(mode.name, error) from error
+            raise HostError(
+                f"the {mode.name} probe could not be loaded: {error}", "herd doctor"
+            ) from error
         self._check_layout()
         self.ring = Ring(self._bpf["events"].map_fd, _RING_PAGES * 4096)
 

@@ -27,15 +27,17 @@ _USAGE: Final = {
 }
 
 
-def write_tables(directory: Path, facts: Facts, pool: list[Area], loads: list[Area]) -> None:
-    """Write every table, a bounded part at a time."""
-    from herd.runner import RAW_EVENTS
+def write_tables(
+    directory: Path, raw: Path, facts: Facts, pool: list[Area], loads: list[Area]
+) -> None:
+    """Write every table into ``directory``, a bounded part at a time.
 
+    :param raw: the probe's file; removed once its rows are in the tables
+    """
     ipv6 = ":" in facts.config.host
     family = socket.AF_INET6 if ipv6 else socket.AF_INET
     cast = convert.Cast(family, facts.pids, list(dict.fromkeys(facts.cookies)))
     probed = facts.probe["mode"] != "none"
-    raw = directory / RAW_EVENTS
     per_worker = np.zeros((2, len(pool)), "int64")
     with write.Tables(directory) as tables:
         for area in loads:

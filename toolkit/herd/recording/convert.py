@@ -40,7 +40,7 @@ def _time(values: _Array) -> pa.Array:
 
 def _text(codes: _Array, names: list[str | None]) -> pa.Array:
     """Dictionary-encoded text; a code whose name is None is null."""
-    known = np.array([name is not None for name in names])
+    known = np.array([name is not None for name in names], bool)
     index = np.where(known, np.cumsum(known) - 1, 0)[codes].astype("int32")
     return pa.DictionaryArray.from_arrays(
         pa.array(index, mask=~known[codes]), [name for name in names if name is not None]

@@ -96,10 +96,10 @@ def publish(aside: Path, directory: Path) -> None:
     aside.rename(directory)
 
 
-def disk_full(error: OSError, kept: Path) -> HerdError:
-    """What to say when a recording could not be written."""
+def disk_full(error: OSError, directory: Path) -> HerdError:
+    """What to say when a recording could not be written to ``directory``."""
     why = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
     return HerdError(
-        f"the recording could not be completed: {why}; what was recorded is kept in {kept}",
-        "free some space, then repeat the run with another --output",
+        f"the recording could not be written to {directory}: {why}",
+        "free some space, or repeat the run with another --output",
     )

@@ -1,0 +1,111 @@
+"""Runs the real command, and looks for whatever it might leave behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PATIENCE_S = 60.0
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_S) -> Any:
+    """Wait for something to become true; it fails the test if that takes for ever."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"never happened: {what}"
+        time.sleep(0.01)
+    return found
+
+
+def _environ(pid: str) -> bytes:
+    try:
+        return Path("/proc", pid, "environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+class Herd:
+    """The command, in an environment by which all its processes can be found again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.mark = f"HERD_TEST={uuid.uuid4().hex}"
+        self.folder = folder
+        self._count = 0
+
+    def output(self) -> Path:
+        """A fresh name for a recording."""
+        self._count += 1
+        return self.folder / f"run{self._count}"
+
+    def start(
+        self, *args: str, before: tuple[str, ...] = (), **environment: str
+    ) -> subprocess.Popen[str]:
+        name, value = self.mark.split("=")
+        return subprocess.Popen(
+            [*before, sys.executable, "-m", "herd", *args],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {name: value} | environment,
+        )
+
+    def __call__(
+        self, *args: str, before: tuple[str, ...] = (), **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        process = self.start(*args, before=before, **environment)
+        out, error = process.communicate(timeout=PATIENCE_S)
+        assert "Traceback" not in error
+        return subprocess.CompletedProcess(args, process.returncode, out, error)
+
+    def run(self, *args: str, before: tuple[str, ...] = (), **environment: str) -> dict[str, Any]:
+        """``herd run --json``, which must succeed; returns the summary."""
+        done = self(
+            "run", *args, "--json", "--output", str(self.output()), before=before, **environment
+        )
+        assert done.returncode == 0, done.stderr + done.stdout
+        summary: dict[str, Any] = json.loads(done.stdout)
+        return summary
+
+    def processes(self, module: str = "") -> list[int]:
+        """The processes of these runs that are still there, or those that run a module."""
+        mark = self.mark.encode()
+        pids = [int(p.name) for p in Path("/proc").glob("[0-9]*") if mark in _environ(p.name)]
+        return [pid for pid in pids if module in _command(pid)]
+
+
+@pytest.fixture
+def herd(tmp_path: Path) -> Iterator[Herd]:
+    """The command; afterwards no process and no BPF program of it may be left."""
+    command = Herd(tmp_path)
+    yield command
+    until(lambda: not command.processes(), f"the end of every process: {command.processes()}", 10)
+    until(lambda: not _programs(), f"the end of every BPF program: {_programs()}", 10)
+
+
+def _programs() -> list[int]:
+    """BPF programs of herd's that nobody holds any more; another run's own have a holder."""
+    listed = subprocess.run(
+        ["bpftool", "--json", "prog", "show"], capture_output=True, text=True, check=True
+    )
+    return [
+        p["id"]
+        for p in json.loads(listed.stdout)
+        if str(p.get("name", "")).startswith("raw_tracepoint") and not p.get("pids")
+    ]

@@ -1,0 +1,44 @@
+"""One file adds a strategy: another package's, found through its entry point and run for real."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.kernel
+
+STRATEGY = """
+from herd.strategies import Prediction, Strategy
+
+
+class Blocking(Strategy):
+    name = "theirs"
+    summary = "accept, as another package would write it"
+    blocks_in_accept = True
+
+    @classmethod
+    def predict(cls, workers):
+        return Prediction.exactly(1.0, who="in turn", why="as accept")
+
+    def serve(self, server):
+        while True:
+            server.accept()
+"""
+
+
+def test_one_file_adds_a_strategy(herd, tmp_path):
+    package = tmp_path / "site"
+    info = package / "theirs-1.0.dist-info"
+    info.mkdir(parents=True)
+    (package / "theirs.py").write_text(STRATEGY)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[herd.strategies]\ntheirs = theirs:Blocking\n")
+    listed = herd("strategies", "--json", PYTHONPATH=str(package))
+    [entry] = [s for s in json.loads(listed.stdout) if s["name"] == "theirs"]
+    assert entry["available"]
+    summary = herd.run(
+        "-s", "theirs", "-n", "3", "-c", "30", "--rate", "settled", PYTHONPATH=str(package)
+    )
+    assert summary["wakeups"]["per_connection"] == 1
+    assert [worker["accepts"] for worker in summary["workers"]] == [10, 10, 10]

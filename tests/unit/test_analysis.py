@@ -1,0 +1,348 @@
+"""The figures of recorded runs, checked against the raw tables, and the conservation laws."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from scipy.stats import chisquare
+
+from herd.analysis import integrity
+from herd.analysis.summary import fairness, percentiles
+from herd.recording.read import Recording, load
+from herd.recording.schema import TABLES
+
+REFERENCE = Path(__file__).parents[2] / "results/reference"
+NAMES = ("accept", "epoll", "epoll-exclusive", "reuseport")
+LAWS = [
+    "the run came to its end",
+    "every connection was answered",
+    "established = arrivals = accepts",
+    "wakeups = productive + wasted",
+    "no event was lost",
+    "no listener turned a connection away",
+    "every worker ended as it was told",
+]
+
+
+def reference(name: str) -> Path:
+    return REFERENCE / f"{name}-n16"
+
+
+def raw(directory: Path, table: str) -> dict[str, list[Any]]:
+    """A table's columns, read without herd."""
+    return dict(pq.read_table(directory / f"{table}.parquet").to_pydict())
+
+
+@pytest.fixture
+def copy(tmp_path):
+    return Path(shutil.copytree(reference("epoll"), tmp_path / "copy"))
+
+
+def edit_run(directory: Path, *keys: str, value: Any) -> None:
+    run = json.loads((directory / "run.json").read_text())
+    inner = run
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    (directory / "run.json").write_text(json.dumps(run))
+
+
+def edit_table(directory: Path, name: str, change: Callable[[list[dict[str, Any]]], Any]) -> None:
+    file = directory / f"{name}.parquet"
+    rows = pq.read_table(file).to_pylist()
+    change(rows)
+    pq.write_table(pa.Table.from_pylist(rows, schema=TABLES[name].arrow()), file)
+
+
+def forget(directory: Path, name: str, *columns: str) -> None:
+    edit_table(directory, name, lambda rows: [row.update(dict.fromkeys(columns)) for row in rows])
+
+
+@pytest.fixture
+def unprobed(copy):
+    """The same run as it would have been recorded with --probe none."""
+    for table in ("arrivals", "wakeups"):
+        edit_table(copy, table, list.clear)
+    forget(copy, "workers", "wakeups", "wasted")
+    forget(copy, "accepts", "entered_ns", "cpu", "arrival", "queue_delay_ns")
+    edit_run(copy, "host", "probe", value="none")
+    nothing = dict.fromkeys(("produced", "kept", "lost"))
+    edit_run(copy, "probe", value={"mode": "none"} | nothing)
+    recording = load(copy)
+    edit_run(copy, "integrity", value=integrity.check(recording))
+    return load(copy)
+
+
+# --- the figures of the reference recordings
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_totals_are_those_of_the_run(name):
+    summary = load(reference(name)).summary
+    herd = 16 if name == "epoll" else 1
+    assert summary["connections"] == {"attempted": 200, "established": 200, "failed": 0}
+    assert (summary["arrivals"], summary["accepts"]) == (200, 200)
+    wakeups = summary["wakeups"]
+    assert wakeups["total"] == 200 * herd
+    assert wakeups["per_connection"] == wakeups["predicted_per_connection"] == herd
+    assert (wakeups["productive"], wakeups["wasted"]) == (200, 200 * (herd - 1))
+    assert summary["prediction"]["held"] is True
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_outcomes_are_counted_as_the_table_has_them(name):
+    found = load(reference(name)).summary["wakeups"]
+    wakeups = raw(reference(name), "wakeups")
+    for outcome in ("productive", "wasted_in_kernel", "wasted_in_user"):
+        assert found[outcome] == wakeups["outcome"].count(outcome)
+    assert found["other_causes"] == wakeups["cause"].count("other") > 0
+    assert found["total"] == wakeups["cause"].count("arrival")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_most_of_a_herds_waste_never_leaves_the_kernel(name):
+    found = load(reference(name)).summary["wakeups"]
+    assert (found["wasted_in_kernel"] > 10 * found["wasted_in_user"]) is (name == "epoll")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fairness_follows_its_formulas(name):
+    accepts = raw(reference(name), "workers")["accepts"]
+    found = load(reference(name)).summary["fairness"]
+    jain = sum(accepts) ** 2 / (16 * sum(n * n for n in accepts))
+    assert found["jain"] == pytest.approx(jain, rel=1e-12)
+    assert found["max_over_mean"] == pytest.approx(max(accepts) / (200 / 16), rel=1e-12)
+    assert found["chi2_p"] == pytest.approx(chisquare(accepts).pvalue, rel=1e-9, abs=1e-300)
+
+
+def test_shares_differ_as_each_strategy_predicts():
+    jain = {name: load(reference(name)).summary["fairness"]["jain"] for name in NAMES}
+    assert jain["accept"] > 0.99
+    assert jain["reuseport"] > 0.8
+    assert jain["epoll-exclusive"] == pytest.approx(1 / 16)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_percentiles_are_those_of_the_raw_tables(name):
+    found = load(reference(name)).summary["latency_us"]
+    client = pd.DataFrame(raw(reference(name), "connections"))
+    wakeups = pd.DataFrame(raw(reference(name), "wakeups"))
+    caused = wakeups[wakeups["cause"] == "arrival"]
+    nanoseconds = {
+        "queue_delay": raw(reference(name), "accepts")["queue_delay_ns"],
+        "wake_latency": caused["running_ns"] - caused["time_ns"],
+        "connect": client["established_ns"] - client["intended_ns"],
+        "first_byte": client["first_byte_ns"] - client["intended_ns"],
+        "late_start": client["started_ns"] - client["intended_ns"],
+    }
+    assert found.keys() == nanoseconds.keys()
+    for key, values in nanoseconds.items():
+        expected = np.percentile(np.array(values, float) / 1000, [50, 90, 99, 99.9, 100])
+        assert list(found[key]) == ["p50", "p90", "p99", "p999", "max"]
+        assert list(found[key].values()) == pytest.approx(expected.tolist(), abs=0.00051)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cost_is_the_workers_and_divided_by_connections(name):
+    found = load(reference(name)).summary["cost"]
+    workers = pd.DataFrame(raw(reference(name), "workers"))
+    wakeups = pd.DataFrame(raw(reference(name), "wakeups"))
+    wasted = wakeups[wakeups["outcome"].isin(["wasted_in_kernel", "wasted_in_user"])]
+    cpu = workers["cpu_user_s"].sum() + workers["cpu_system_s"].sum()
+    switches = workers["voluntary_switches"].sum() + workers["involuntary_switches"].sum()
+    assert found["cpu_us_per_connection"] == pytest.approx(cpu * 1e6 / 200)
+    assert found["switches_per_connection"] == pytest.approx(switches / 200)
+    assert found["wasted_cpu_us_per_connection"] == pytest.approx(
+        wasted["on_cpu_ns"].sum() / 200e3
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_workers_own_counts_agree_with_the_wakeups_table(name):
+    workers = load(reference(name)).summary["workers"]
+    wakeups = pd.DataFrame(raw(reference(name), "wakeups"))
+    caused = wakeups[wakeups["cause"] == "arrival"]
+    assert [worker["id"] for worker in workers] == list(range(16))
+    for worker in workers:
+        mine = caused[caused["worker"] == worker["id"]]
+        assert worker["wakeups"] == len(mine)
+        assert worker["wasted"] == int((mine["outcome"] != "productive").sum())
+        assert worker["accepts"] == int(mine["accepts"].sum())
+
+
+def test_a_summary_is_plain_json_with_the_runs_own_words():
+    recording = load(reference("accept"))
+    summary = json.loads(json.dumps(recording.summary, allow_nan=False))
+    assert summary == recording.summary
+    for key in ("config", "host", "complete", "ended_by", "notes", "integrity"):
+        assert summary[key] == recording.run[key]
+    assert summary["run"] == str(reference("accept"))
+
+
+# --- fairness and percentiles at their ends
+
+
+@pytest.mark.parametrize(
+    ("accepts", "jain", "busiest", "p"),
+    [
+        ([5, 5, 5, 5], 1.0, 1.0, 1.0),
+        ([20, 0, 0, 0], 0.25, 4.0, chisquare([20, 0, 0, 0]).pvalue),
+        ([7], 1.0, 1.0, None),
+        ([0, 0], None, None, None),
+    ],
+)
+def test_fairness_at_its_ends(accepts, jain, busiest, p):
+    found = fairness(pd.Series(accepts, dtype="Int64"))
+    assert found == {
+        "jain": jain,
+        "max_over_mean": busiest,
+        "chi2_p": p if p is None else pytest.approx(p),
+    }
+
+
+def test_percentiles_leave_out_what_is_unknown():
+    some = pd.Series([3000, None, 1000], dtype="Int64")
+    found = percentiles(some)
+    assert found is not None
+    assert (found["p50"], found["max"]) == (2.0, 3.0)
+    assert percentiles(pd.Series([None], dtype="Int64")) is None
+
+
+# --- the conservation laws
+
+
+def broken(directory: Path) -> list[str]:
+    checked = integrity.check(load(directory))
+    assert [law["name"] for law in checked["checks"]] == LAWS
+    assert checked["ok"] is not any(law["ok"] is False for law in checked["checks"])
+    return [law["name"] for law in checked["checks"] if not law["ok"]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_law_holds_in_an_undamaged_recording(name):
+    assert broken(reference(name)) == []
+    recording = load(reference(name))
+    assert integrity.check(recording) == recording.run["integrity"]
+
+
+RUN_DAMAGE = [
+    (LAWS[0], ("complete",), False, "all was sent"),
+    (LAWS[1], ("load", "attempted"), 203, "3 unfinished"),
+    (LAWS[4], ("probe", "lost"), 2, "2 lost"),
+    (LAWS[4], ("probe", "lost"), None, "unknown"),
+    (LAWS[4], ("probe", "kept"), 1, "= 1 kept"),
+    (LAWS[5], ("counters", "after", "ListenDrops"), 10**9, "ListenDrops +"),
+    (LAWS[5], ("counters", "after", "ListenOverflows"), 10**9, "ListenOverflows +"),
+    (LAWS[6], ("pool", "exit_status"), [0] * 15 + [-9], "worker 15: -9"),
+    (LAWS[6], ("pool", "exit_status"), [None] + [0] * 15, "worker 0: None"),
+]
+
+TABLE_DAMAGE = [
+    (LAWS[1], "connections", lambda rows: rows[7].update(error="ENODATA"), "failed: 1 ENODATA"),
+    (LAWS[2], "connections", lambda rows: rows[7].update(established_ns=None), "established 199"),
+    (LAWS[2], "arrivals", list.pop, "arrivals 199"),
+    (LAWS[2], "accepts", list.pop, "accepts in the kernel 199"),
+    (LAWS[2], "accepts", lambda rows: rows[3].update(arrival=None), "joined to an arrival 199"),
+    (LAWS[2], "accepts", lambda rows: rows[3].update(arrival=1), "joined to an arrival 199"),
+    (LAWS[2], "workers", lambda rows: rows[2].update(accepts=1000), "of the workers 1"),
+]
+
+
+def detail(directory: Path, name: str) -> str:
+    checks = integrity.check(load(directory))["checks"]
+    return str(next(law["detail"] for law in checks if law["name"] == name))
+
+
+@pytest.mark.parametrize(("law", "keys", "value", "says"), RUN_DAMAGE)
+def test_damage_in_run_json_breaks_its_law_and_no_other(law, keys, value, says, copy):
+    edit_run(copy, *keys, value=value)
+    assert broken(copy) == [law]
+    assert says in detail(copy, law)
+
+
+@pytest.mark.parametrize(("law", "table", "change", "says"), TABLE_DAMAGE)
+def test_damage_in_a_table_breaks_its_law_and_no_other(law, table, change, says, copy):
+    edit_table(copy, table, change)
+    assert broken(copy) == [law]
+    assert says in detail(copy, law)
+
+
+def undecide(rows: list[dict[str, Any]]) -> None:
+    next(row for row in rows if row["outcome"] == "wasted_in_kernel")["outcome"] = None
+
+
+def test_a_wakeup_without_an_outcome_breaks_its_law_and_no_other(copy):
+    edit_table(copy, "wakeups", undecide)
+    assert broken(copy) == [LAWS[3]]
+    assert detail(copy, LAWS[3]) == "3200 = 200 + 2999, 1 undecided"
+
+
+def test_why_a_run_ended_early_is_its_laws_detail(copy):
+    edit_run(copy, "complete", value=False)
+    edit_run(copy, "ended_by", value="interrupted by SIGINT")
+    assert detail(copy, LAWS[0]) == "interrupted by SIGINT"
+
+
+def test_counters_of_the_kernel_are_compared_not_taken(copy):
+    for when in ("before", "after"):
+        edit_run(copy, "counters", when, "ListenDrops", value=12345)
+    checked = integrity.check(load(copy))
+    assert (checked["listen_drops"], checked["ok"]) == (0, True)
+
+
+# --- without a probe
+
+
+def test_without_a_probe_wakeups_are_unknown_and_not_zero(unprobed: Recording):
+    summary = unprobed.summary
+    wakeups = dict(summary["wakeups"])
+    assert wakeups.pop("predicted_per_connection") == 16
+    assert wakeups.keys() == load(reference("epoll")).summary["wakeups"].keys() - {
+        "predicted_per_connection"
+    }
+    assert set(wakeups.values()) == {None}
+    assert summary["arrivals"] is None
+    assert summary["prediction"]["held"] is None
+    for worker in summary["workers"]:
+        assert (worker["wakeups"], worker["wasted"]) == (None, None)
+    assert summary["latency_us"]["wake_latency"] is summary["latency_us"]["queue_delay"] is None
+    assert summary["cost"]["wasted_cpu_us_per_connection"] is None
+
+
+def test_without_a_probe_the_rest_is_what_it_was(unprobed: Recording):
+    summary, before = unprobed.summary, load(reference("epoll")).summary
+    for key in ("connections", "accepts", "fairness"):
+        assert summary[key] == before[key]
+    for key in ("connect", "first_byte", "late_start"):
+        assert summary["latency_us"][key] == before["latency_us"][key]
+    for key in ("cpu_us_per_connection", "switches_per_connection"):
+        assert summary["cost"][key] == before["cost"][key]
+
+
+def test_without_a_probe_two_laws_cannot_be_told_and_the_rest_hold(unprobed: Recording):
+    checked = integrity.check(unprobed)
+    assert checked["ok"] is True
+    assert checked["events_lost"] is None
+    untold = [law["name"] for law in checked["checks"] if law["ok"] is None]
+    assert untold == ["wakeups = productive + wasted", "no event was lost"]
+    assert "established = accepts" in [law["name"] for law in checked["checks"] if law["ok"]]
+
+
+def test_a_run_in_which_nothing_was_accepted_has_no_ratios(copy):
+    for table in ("connections", "arrivals", "wakeups", "accepts"):
+        edit_table(copy, table, list.clear)
+    edit_table(copy, "workers", lambda rows: [row.update(accepts=0) for row in rows])
+    edit_run(copy, "load", "attempted", value=0)
+    summary = load(copy).summary
+    assert summary["wakeups"]["per_connection"] is summary["prediction"]["held"] is None
+    assert summary["wakeups"]["total"] == 0
+    assert set(summary["cost"].values()) == set(summary["latency_us"].values()) == {None}

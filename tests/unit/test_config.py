@@ -1,0 +1,261 @@
+"""From flags and TOML to a RunConfig: what is filled in, what is refused, and that it round-trips."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+
+import msgspec
+import pytest
+
+from herd.commands._options import config_from
+from herd.config import Pin, RunConfig, cpus, parse, read, to_toml
+from herd.errors import UsageError
+
+CPU = min(os.sched_getaffinity(0))
+
+CONFIGS = {
+    "nothing set": {},
+    "everything set": {
+        "strategy": "epoll-exclusive",
+        "workers": 32,
+        "connections": 17,
+        "rate": 250.5,
+        "duration_s": 1.5,
+        "load_processes": 2,
+        "backlog": 7,
+        "host": "::1",
+        "port": 8080,
+        "work_us": 12.5,
+        "hold_s": 0.25,
+        "seed": 9,
+        "probe": "none",
+        "output": 'results/a "quoted" one',
+        "timeout_s": 60.0,
+        "pin": {"workers": str(CPU), "load": str(CPU)},
+    },
+    "half pinned": {"pin": {"load": str(CPU)}},
+    "settled": {"rate": "settled"},
+    "a whole number as rate": {"rate": 500},
+    "a duration": {"duration_s": 2},
+}
+
+
+# --- defaults and round trips
+
+
+def test_nothing_asked_for_is_a_whole_run():
+    config = parse({}).resolved()
+    assert (config.strategy, config.workers, config.connections) == ("accept", 8, 1000)
+    assert (config.host, config.port, config.backlog) == ("127.0.0.1", 0, 1024)
+    assert (config.probe, config.output, config.pin) == ("auto", None, Pin())
+    assert isinstance(config.rate, float)
+    assert config.timeout_s is not None
+
+
+@pytest.mark.parametrize("values", CONFIGS.values(), ids=CONFIGS)
+def test_toml_brings_back_the_same_config(values):
+    config = parse(values)
+    assert parse(tomllib.loads(to_toml(config))) == config
+    resolved = config.resolved()
+    assert parse(tomllib.loads(to_toml(resolved))) == resolved
+
+
+@pytest.mark.parametrize("values", CONFIGS.values(), ids=CONFIGS)
+def test_resolving_twice_changes_nothing(values):
+    once = parse(values).resolved()
+    assert once.resolved() == once
+
+
+def test_what_was_asked_for_is_kept_when_defaults_are_filled_in():
+    asked = CONFIGS["everything set"]
+    resolved = msgspec.to_builtins(parse(asked).resolved())
+    assert resolved == asked
+
+
+def test_a_file_is_read_and_flags_win(tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text('strategy = "epoll"\nworkers = 5\nrate = "settled"\n')
+    config = config_from(file, (("load", str(CPU)),), workers=6, strategy=None)
+    assert (config.strategy, config.workers, config.rate) == ("epoll", 6, "settled")
+    assert config.pin == Pin(load=str(CPU))
+
+
+def test_a_file_that_is_missing_or_is_not_toml_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"cannot read .*none\.toml: No such file"):
+        read(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("workers: 5")
+    with pytest.raises(UsageError, match=r"bad\.toml is not TOML"):
+        read(tmp_path / "bad.toml")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match=r"binary\.toml is not TOML"):
+        read(tmp_path / "binary.toml")
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"), [("worker", "workers"), ("stratgy", "strategy"), ("hold", "hold_s")]
+)
+def test_an_unknown_key_names_the_nearest(key, nearest):
+    with pytest.raises(UsageError, match=f"{key}'; did you mean '{nearest}'") as refused:
+        parse({key: 1})
+    assert "load_processes" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"workers": 0}, "workers: expected `?int`? >= 1"),
+        ({"workers": 1025}, "workers: expected int <= 1024"),
+        ({"workers": "8"}, "workers: expected int, got str"),
+        ({"connections": 0}, "connections: "),
+        ({"connections": 10_000_001}, "connections: "),
+        ({"rate": 0}, "rate: "),
+        ({"rate": -1.0}, "rate: "),
+        ({"rate": 1e7}, "rate: "),
+        ({"rate": float("nan")}, "rate: "),
+        ({"rate": True}, "rate: "),
+        ({"duration_s": 0}, "duration_s: "),
+        ({"load_processes": 65}, "load_processes: "),
+        ({"backlog": 0}, "backlog: "),
+        ({"backlog": 65536}, "backlog: "),
+        ({"port": -1}, "port: "),
+        ({"port": 65536}, "port: "),
+        ({"work_us": -1}, "work_us: "),
+        ({"hold_s": 3601}, "hold_s: "),
+        ({"timeout_s": 0}, "timeout_s: "),
+        ({"pin": {"worker": "0"}}, "pin: .*unknown field worker"),
+    ],
+)
+def test_a_value_out_of_range_names_its_key(values, says):
+    with pytest.raises(UsageError, match=f"config: {says}"):
+        parse(values)
+
+
+@pytest.mark.parametrize("key", ["duration_s", "timeout_s"])
+def test_a_time_without_end_is_refused_since_run_json_cannot_hold_it(key):
+    with pytest.raises(UsageError, match=key):
+        parse({key: float("inf")}).resolved()
+
+
+def test_a_rate_is_a_number_or_one_of_two_words():
+    assert parse({"rate": "settled"}).resolved().rate == "settled"
+    assert isinstance(parse({"rate": "auto"}).resolved().rate, float)
+    with pytest.raises(UsageError, match="'fast' is not a rate") as refused:
+        parse({"rate": "fast"}).resolved()
+    assert "settled" in (refused.value.hint or "")
+
+
+def test_unknown_strategies_and_probes_name_the_nearest():
+    with pytest.raises(UsageError, match="'acept'; did you mean 'accept'"):
+        parse({"strategy": "acept"}).resolved()
+    with pytest.raises(UsageError, match="'tracepoint'; did you mean 'tracepoints'"):
+        parse({"probe": "tracepoint"}).resolved()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.255.0.9", "::1", "0:0:0:0:0:0:0:1"])
+def test_loopback_addresses_are_taken(host):
+    assert parse({"host": host}).resolved().host == host
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "2001:db8::1", "localhost", ""])
+def test_other_addresses_and_names_are_refused(host):
+    with pytest.raises(UsageError, match="not a loopback address"):
+        parse({"host": host}).resolved()
+
+
+def test_settled_takes_one_load_process():
+    with pytest.raises(UsageError, match="takes one load process") as refused:
+        parse({"rate": "settled", "load_processes": 2}).resolved()
+    assert "--load-processes" in (refused.value.hint or "")
+    assert parse({"rate": 100.0, "load_processes": 2}).resolved().load_processes == 2
+
+
+# --- CPU lists
+
+
+@pytest.fixture
+def eight_cpus(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("", []), ("3", [3]), ("0-2", [0, 1, 2]), ("5,0-1", [0, 1, 5]), ("1-2,2-3", [1, 2, 3])],
+)
+def test_cpu_lists_read_as_taskset_reads_them(text, found, eight_cpus):
+    assert cpus(text) == found
+
+
+@pytest.mark.parametrize("text", ["x", "0-x", "-1", "0-", "3-1", "0;1"])
+def test_what_is_no_cpu_list_is_refused(text, eight_cpus):
+    with pytest.raises(UsageError, match="is not a CPU list"):
+        cpus(text)
+
+
+def test_a_cpu_that_is_not_there_is_named_with_those_that_are(eight_cpus):
+    with pytest.raises(UsageError, match=r"no such CPU: 8 .*0,1,2,3,4,5,6,7"):
+        cpus("6-9")
+    with pytest.raises(UsageError, match="no such CPU: 9"):
+        parse({"pin": {"load": "9"}}).resolved()
+
+
+# --- the default rate, connections and timeout
+
+
+def rate(**values) -> float:
+    found = parse(values).resolved().rate
+    assert isinstance(found, float)
+    return found
+
+
+def test_the_default_rate_falls_with_the_size_of_the_herd():
+    rates = [rate(strategy="epoll", workers=n) for n in (16, 128, 512, 1024)]
+    assert rates == sorted(rates, reverse=True)
+    assert len(set(rates)) == 4
+    assert rate(strategy="accept", workers=1024) == rate(strategy="accept", workers=1)
+
+
+@pytest.mark.parametrize(
+    ("values", "busy_us"),
+    [({}, 200), ({"work_us": 5000.0}, 5000), ({"hold_s": 0.1}, 100_000), ({"workers": 1024}, 200)],
+)
+def test_the_default_rate_leaves_at_least_half_the_time_idle(values, busy_us):
+    assert rate(**values) * busy_us * 1e-6 <= 0.51
+
+
+@pytest.mark.parametrize(
+    ("values", "connections"),
+    [
+        ({}, 1000),
+        ({"duration_s": 2.0, "rate": 100.0}, 201),
+        ({"duration_s": 2.0, "rate": "settled"}, 20_001),
+        ({"duration_s": 1e6, "rate": 1e6}, 10_000_000),
+        ({"duration_s": 2.0, "rate": 100.0, "connections": 5}, 5),
+    ],
+)
+def test_a_duration_bounds_the_connections(values, connections):
+    assert parse(values).resolved().connections == connections
+
+
+@pytest.mark.parametrize(
+    ("values", "seconds"),
+    [
+        ({"rate": 10.0, "connections": 1000}, 100),
+        ({"rate": 10.0, "connections": 10, "hold_s": 500.0}, 500),
+        ({"rate": 1e5, "duration_s": 300.0}, 300),
+        ({"rate": "settled", "hold_s": 1.0, "connections": 100}, 100),
+    ],
+)
+def test_the_default_timeout_is_longer_than_the_run_needs(values, seconds):
+    timeout = parse(values).resolved().timeout_s
+    assert timeout is not None
+    assert timeout > 1.5 * seconds or timeout > seconds + 30
+
+
+def test_the_pattern_follows_the_rate():
+    settled, paced = RunConfig(rate="settled"), RunConfig(rate=5.0)
+    assert (settled.pattern, settled.rate_number) == ("settled", 0.0)
+    assert (paced.pattern, paced.rate_number) == ("constant", 5.0)

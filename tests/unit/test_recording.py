@@ -1,0 +1,205 @@
+"""Writing a recording aside, publishing it whole, and refusing to read what is none."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import herd
+from herd.discover import modules
+from herd.errors import UsageError
+from herd.recording import write
+from herd.recording.read import load
+from herd.recording.schema import TABLES, VERSION
+
+REFERENCE = Path(__file__).parents[2] / "results/reference"
+
+
+@pytest.fixture
+def copy(tmp_path):
+    return Path(shutil.copytree(REFERENCE / "epoll-n16", tmp_path / "copy"))
+
+
+# --- write
+
+
+def test_a_run_is_written_aside_until_it_is_published(tmp_path):
+    directory = tmp_path / "results/deep/run"
+    aside = write.reserve(directory)
+    assert aside == tmp_path / "results/deep/run.partial"
+    assert list(aside.iterdir()) == []
+    assert not directory.exists()
+    (aside / "run.json").write_text("{}")
+    write.publish(aside, directory)
+    assert not aside.exists()
+    assert (directory / "run.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("taken", ["run", "run.partial"])
+def test_an_existing_recording_is_never_overwritten(taken, tmp_path):
+    (tmp_path / taken).mkdir()
+    (tmp_path / taken / "data").write_text("precious")
+    with pytest.raises(UsageError, match=f"{taken} exists") as refused:
+        write.reserve(tmp_path / "run")
+    assert "--output" in (refused.value.hint or "")
+    assert [path.name for path in tmp_path.iterdir()] == [taken]
+    assert (tmp_path / taken / "data").read_text() == "precious"
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_runs(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot write to .*Not a directory"):
+        write.reserve(tmp_path / "file/run")
+
+
+def test_every_table_has_a_file_even_without_a_row(tmp_path):
+    with write.Tables(tmp_path):
+        pass
+    assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(TABLES)
+    for name, table in TABLES.items():
+        found = pq.read_table(tmp_path / f"{name}.parquet")
+        assert found.num_rows == 0
+        assert found.schema.names == [column.name for column in table.columns]
+        assert found.schema.types == table.arrow().types
+
+
+def test_parts_of_a_table_become_row_groups_in_order(tmp_path):
+    schema = TABLES["workers"].arrow()
+    with write.Tables(tmp_path) as tables:
+        for worker in range(3):
+            row = dict.fromkeys(schema.names) | {"worker": worker}
+            tables.write("workers", pa.Table.from_pylist([row], schema=schema))
+        tables.write("workers", schema.empty_table())
+    file = pq.ParquetFile(tmp_path / "workers.parquet")
+    assert file.num_row_groups == 3
+    assert file.read()["worker"].to_pylist() == [0, 1, 2]
+
+
+def test_tables_are_readable_after_an_error_in_the_middle(tmp_path):
+    schema = TABLES["workers"].arrow()
+    row = dict.fromkeys(schema.names) | {"worker": 5}
+    with pytest.raises(RuntimeError), write.Tables(tmp_path) as tables:
+        tables.write("workers", pa.Table.from_pylist([row], schema=schema))
+        raise RuntimeError
+    assert pq.read_table(tmp_path / "workers.parquet")["worker"].to_pylist() == [5]
+
+
+def test_json_is_replaced_in_one_piece(tmp_path):
+    file = tmp_path / "run.json"
+    write.write_json(file, {"a": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write.write_json(file, {"a": float("nan")})
+    assert json.loads(file.read_text()) == {"a": 1}
+    write.write_json(file, {"a": 2})
+    assert json.loads(file.read_text()) == {"a": 2}
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_full_disk_is_called_by_its_name(tmp_path):
+    full = write.disk_full(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
+    assert "the disk is full" in full.message
+    assert str(tmp_path) in full.message
+    assert "Input/output error" in write.disk_full(OSError(5, "Input/output error"), tmp_path).message
+
+
+# --- read
+
+
+def test_the_public_names_are_not_those_of_modules_which_would_hide_them_once_imported():
+    assert {"run", "load", "Recording"} <= set(herd.__all__)
+    assert not set(herd.__all__) & set(modules("herd"))
+
+
+def test_the_public_load_reads_a_recording():
+    script = "import sys, herd; print(herd.load(sys.argv[1]).run['config']['strategy'])"
+    answer = subprocess.run(
+        [sys.executable, "-c", script, str(REFERENCE / "epoll-n16")],
+        env={**os.environ, "PYTHONPATH": str(Path(herd.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout == "epoll\n"
+
+
+def test_a_recording_reads_as_the_schema_says(copy):
+    recording = load(copy)
+    for name, table in TABLES.items():
+        frame = getattr(recording, name)
+        assert list(frame.columns) == [column.name for column in table.columns]
+        assert len(frame)
+    assert len(recording.connections) == 200
+    assert len(recording.workers) == 16
+
+
+def test_integers_with_nulls_stay_integers(copy):
+    wakeups = load(copy).wakeups
+    assert wakeups["arrival"].dtype == pd.Int64Dtype()
+    assert wakeups["worker"].dtype == pd.Int32Dtype()
+    assert wakeups["listener"].dtype == pd.UInt64Dtype()
+    other = wakeups[wakeups["cause"] == "other"]
+    assert len(other)
+    assert other["arrival"].isna().all()
+    assert wakeups["arrival"].max() == 200
+
+
+def test_wakeups_come_by_time_though_the_file_has_them_by_their_end(copy):
+    stored = pq.read_table(copy / "wakeups.parquet")["time_ns"].to_pylist()
+    read = load(copy).wakeups
+    assert stored != sorted(stored)
+    assert read["time_ns"].tolist() == sorted(stored)
+    assert read.index.tolist() == list(range(len(stored)))
+
+
+def test_a_table_can_be_read_in_part(copy):
+    frame = load(copy).table("wakeups", ["worker", "outcome"])
+    assert list(frame.columns) == ["worker", "outcome"]
+    assert len(frame) == len(load(copy).wakeups)
+
+
+@pytest.mark.parametrize("where", ["nothing", "."])
+def test_a_folder_without_run_json_is_no_recording(where, tmp_path):
+    with pytest.raises(UsageError, match="is not a recording: No such file") as refused:
+        load(tmp_path / where)
+    assert "herd run" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe", b"[]", b"null", b'"text"'])
+def test_a_run_json_that_is_none_is_refused(content, copy):
+    (copy / "run.json").write_bytes(content)
+    with pytest.raises(UsageError, match=r"run\.json"):
+        load(copy)
+
+
+def test_a_newer_schema_is_refused(copy):
+    run = json.loads((copy / "run.json").read_text())
+    (copy / "run.json").write_text(json.dumps(run | {"schema": VERSION + 1}))
+    with pytest.raises(UsageError, match=f"newer herd .schema {VERSION + 1} > {VERSION}"):
+        load(copy)
+
+
+def test_a_missing_or_damaged_table_is_named(copy):
+    (copy / "accepts.parquet").unlink()
+    (copy / "wakeups.parquet").write_bytes(b"PAR1 nonsense PAR1")
+    recording = load(copy)
+    for name in ("accepts", "wakeups"):
+        with pytest.raises(UsageError, match=rf"cannot read .*{name}\.parquet"):
+            getattr(recording, name)
+    with pytest.raises(UsageError, match=r"cannot read .*\.parquet"):
+        _ = recording.summary
+
+
+def test_an_unknown_table_lists_those_there_are(copy):
+    with pytest.raises(UsageError, match="no table 'sleeps'") as refused:
+        load(copy).table("sleeps")
+    assert "wakeups" in (refused.value.hint or "")
