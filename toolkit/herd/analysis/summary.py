@@ -31,6 +31,7 @@ def summarise(recording: Recording) -> dict[str, Any]:
             "attempted": run["load"]["attempted"],
             "established": established,
             "failed": run["load"]["attempted"] - _answered(recording),
+            "errors": _errors(recording),
         },
         "arrivals": len(recording.arrivals) if seen(recording) else None,
         "accepts": accepts,
@@ -43,6 +44,12 @@ def summarise(recording: Recording) -> dict[str, Any]:
         "cost": _cost(recording, accepts),
         "integrity": run["integrity"],
     }
+
+
+def _errors(recording: Recording) -> dict[str, int]:
+    """How many connections met each error; errno's names."""
+    counts = recording.connections["error"].value_counts()
+    return {str(name): int(count) for name, count in counts.items() if count}
 
 
 def _answered(recording: Recording) -> int:

@@ -29,7 +29,9 @@ def progress(quiet: bool) -> Iterator[Progress]:
         task = bar.add_task("starting", total=None)
 
         def show(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total or None)
+            if what != bar.tasks[0].description:
+                bar.reset(task, description=what, total=total or None)
+            bar.update(task, completed=done)
 
         yield show
 
