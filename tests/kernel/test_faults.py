@@ -40,7 +40,7 @@ def worker_of(herd) -> int:
 VICTIMS = {
     "a worker": worker_of,
     "the pool": lambda herd: min(herd.processes("herd.pool.main")),
-    "the load": lambda herd: herd.processes("herd.load.main")[0],
+    "the load": lambda herd: herd.processes("herd.traffic.main")[0],
     "the probe": lambda herd: herd.processes("herd.probes.main")[0],
 }
 

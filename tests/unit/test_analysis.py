@@ -89,7 +89,8 @@ def unprobed(copy):
 def test_totals_are_those_of_the_run(name):
     summary = load(reference(name)).summary
     herd = 16 if name == "epoll" else 1
-    assert summary["connections"] == {"attempted": 200, "established": 200, "failed": 0}
+    connections = {"attempted": 200, "established": 200, "failed": 0, "errors": {}}
+    assert summary["connections"] == connections
     assert (summary["arrivals"], summary["accepts"]) == (200, 200)
     wakeups = summary["wakeups"]
     assert wakeups["total"] == 200 * herd
@@ -161,9 +162,7 @@ def test_cost_is_the_workers_and_divided_by_connections(name):
     switches = workers["voluntary_switches"].sum() + workers["involuntary_switches"].sum()
     assert found["cpu_us_per_connection"] == pytest.approx(cpu * 1e6 / 200)
     assert found["switches_per_connection"] == pytest.approx(switches / 200)
-    assert found["wasted_cpu_us_per_connection"] == pytest.approx(
-        wasted["on_cpu_ns"].sum() / 200e3
-    )
+    assert found["wasted_cpu_us_per_connection"] == pytest.approx(wasted["on_cpu_ns"].sum() / 200e3)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -186,6 +185,14 @@ def test_a_summary_is_plain_json_with_the_runs_own_words():
     for key in ("config", "host", "complete", "ended_by", "notes", "integrity"):
         assert summary[key] == recording.run[key]
     assert summary["run"] == str(reference("accept"))
+
+
+def test_what_clients_met_is_counted_by_name(copy):
+    edit_table(copy, "connections", lambda rows: [rows[n].update(error="EPIPE") for n in (3, 9)])
+    edit_run(copy, "load", "attempted", value=205)
+    connections = load(copy).summary["connections"]
+    assert (connections["failed"], connections["errors"]) == (7, {"EPIPE": 2})
+    assert connections["attempted"] == 205
 
 
 # --- fairness and percentiles at their ends

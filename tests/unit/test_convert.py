@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from herd.load.log import LAYOUT as LOAD
 from herd.pool.log import LAYOUT as POOL
 from herd.probes import events as probe
 from herd.probes.events import EVENT, RECORD
 from herd.recording import convert
 from herd.recording.convert import Cast
 from herd.recording.schema import TABLES
+from herd.traffic.log import LAYOUT as LOAD
 
 HEADER = Path(probe.__file__).parent / "bpf/event.h"
 TIDS = [500, 30, 4000]  # worker 0, 1, 2

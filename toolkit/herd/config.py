@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -17,6 +18,7 @@ MAX_WORKERS: Final = 1024
 SETTLED: Final = "settled"
 AUTO: Final = "auto"
 _MAX_CONNECTIONS: Final = 10_000_000
+_MAX_SECONDS: Final = 365 * 86400
 
 # Roughly what one connection and one wakeup keep a machine busy for; leaves workers idle in between.
 _CONNECTION_US: Final = 200.0
@@ -38,7 +40,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     workers: Annotated[int, Meta(ge=1, le=MAX_WORKERS)] = 8
     connections: Annotated[int, Meta(ge=1, le=_MAX_CONNECTIONS)] | None = None
     rate: Annotated[float, Meta(gt=0, le=1e6)] | str = AUTO
-    duration_s: Annotated[float, Meta(gt=0)] | None = None
+    duration_s: Annotated[float, Meta(gt=0, le=_MAX_SECONDS)] | None = None
     load_processes: Annotated[int, Meta(ge=1, le=64)] = 1
     backlog: Annotated[int, Meta(ge=1, le=65535)] = 1024
     host: str = "127.0.0.1"
@@ -48,7 +50,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     seed: int = 1
     probe: str = AUTO
     output: str | None = None
-    timeout_s: Annotated[float, Meta(gt=0)] | None = None
+    timeout_s: Annotated[float, Meta(gt=0, le=_MAX_SECONDS)] | None = None
     pin: Pin = Pin()
 
     def resolved(self) -> RunConfig:
@@ -113,11 +115,11 @@ def cpus(text: str) -> list[int]:
 
     found: set[int] = set()
     for part in filter(None, text.split(",")):
-        first, _, last = part.partition("-")
-        try:
-            found.update(range(int(first), int(last or first) + 1))
-        except ValueError:
-            raise UsageError(f"{text!r} is not a CPU list", "write it like 0-1,3") from None
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        span = range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)
+        if not span:
+            raise UsageError(f"{text!r} is not a CPU list", "write it like 0-1,3")
+        found.update(span)
     missing = found - os.sched_getaffinity(0)
     if missing:
         have = ",".join(map(str, sorted(os.sched_getaffinity(0))))

@@ -15,7 +15,6 @@ from typing import Any, Final
 from herd import __version__, area, counters, limits
 from herd.config import AUTO, RunConfig, as_dict, cpus
 from herd.errors import HerdError, HostError
-from herd.load.log import LAYOUT as LOAD_LAYOUT
 from herd.pool.log import LAYOUT as POOL_LAYOUT
 from herd.pool.settle import Sleepers
 from herd.process import Child, ChildFailed, Message, describe_exit
@@ -25,6 +24,7 @@ from herd.recording.schema import VERSION
 from herd.strategies import find as find_strategy
 from herd.strategies import reference
 from herd.supervisor import Supervisor
+from herd.traffic.log import LAYOUT as LOAD_LAYOUT
 
 RAW_EVENTS: Final = "events.raw"
 _START_DELAY_NS: Final = 5_000_000
@@ -230,7 +230,7 @@ class _Run:
     def _spawn_loads(self) -> None:
         fds = [self._pool_fd, self._load_fd]
         self._loads = [
-            Child(f"load {i}", "herd.load.main", fds) for i in range(self._config.load_processes)
+            Child(f"load {i}", "herd.traffic.main", fds) for i in range(self._config.load_processes)
         ]
 
     def _attach(self) -> None:

@@ -27,6 +27,7 @@ class Supervisor:
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
         self._signal: int | None = None
+        self._forgiving = False
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
         self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
@@ -54,11 +55,13 @@ class Supervisor:
         self._woken.close()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self._signal = self._signal or number
+        if not self._forgiving:
+            self._signal = self._signal or number
 
     def forgive(self, seconds: float) -> None:
         """From here on the run is being put in order: no signal ends that, only a new deadline."""
         self._signal = None
+        self._forgiving = True
         self._deadline = time.monotonic() + seconds
 
     def check(self) -> None:
@@ -98,7 +101,9 @@ class Supervisor:
 
     def _wait(self, children: list[Child]) -> None:
         channels = [child.channel.fileno() for child in children if not child.channel.closed]
-        select.select([self._woken.fileno(), *channels], [], [], _TICK_S)
+        ready, _, _ = select.select([self._woken.fileno(), *channels], [], [], _TICK_S)
+        if self._woken.fileno() in ready:
+            self._woken.recv(4096)
 
     def _take_in(self, child: Child) -> None:
         while (message := child.channel.receive()) is not None:

@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from herd.recording.read import Recording
     from herd.runner import Progress
+
+
+def console() -> Console:
+    """Stdout, for words that may hold brackets; without a terminal nothing is wrapped."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 200
+    return Console(width=width, markup=False, highlight=False)
 
 
 @contextmanager
@@ -41,9 +51,6 @@ def result(recording: Recording, *, as_json: bool, quiet: bool = False) -> None:
     if as_json:
         click.echo(json.dumps(recording.summary, allow_nan=False))
     elif not quiet:
-        from rich.console import Console
-
         from herd.report.text import print_summary
 
-        # Without a terminal nothing is wrapped: a program may read it.
-        print_summary(recording.summary, Console(width=None if sys.stdout.isatty() else 200))
+        print_summary(recording.summary, console())

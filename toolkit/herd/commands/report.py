@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from herd.errors import UsageError
+
 
 @click.command(name="report")
 @click.argument("directory", type=click.Path(path_type=Path))
@@ -25,5 +27,12 @@ def command(directory: Path, as_json: bool, no_picture: bool) -> None:
 
     recording = load(directory)
     _show.result(recording, as_json=as_json)
-    if not no_picture:
+    if no_picture:
+        return
+    try:
         plots.save_overview(recording, directory)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write the picture: {error.strerror}: {error.filename}",
+            "leave it out: --no-picture",
+        ) from error

@@ -38,10 +38,10 @@ def _entry(
 
 
 def _print(entries: list[dict[str, Any]], workers: int) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from herd.commands import _show
+
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for title in ("strategy", "what it is", f"wakeups per connection (n={workers})", "who wakes"):
         table.add_column(title)
@@ -52,7 +52,7 @@ def _print(entries: list[dict[str, Any]], workers: int) -> None:
         if not entry["available"]:
             who = f"cannot run here: {entry['why_not']}"
         table.add_row(entry["name"], entry["summary"], expected, who)
-    console.print(table)
+    _show.console().print(table)
 
 
 @click.command(name="strategies")

@@ -101,7 +101,7 @@ class Cast:
 
 
 def connections(rows: _Array, family: socket.AddressFamily) -> pa.Table:
-    """Rows of ``herd.load.log.LAYOUT`` → connections."""
+    """Rows of ``herd.traffic.log.LAYOUT`` → connections."""
     times = ("intended", "started", "established", "first_byte", "closed")
     columns: dict[str, Any] = {f"{name}_ns": _time(rows[name]) for name in times}
     return _table(

@@ -31,6 +31,8 @@ class Recording:
             ) from error
         except ValueError as error:
             raise UsageError(f"{path}/run.json is not JSON: {error}") from error
+        if not isinstance(self.run, dict):
+            raise UsageError(f"{path}/run.json is not a run: it holds no object")
         if self.run.get("schema", 0) > VERSION:
             raise UsageError(
                 f"{path} was recorded by a newer herd (schema {self.run['schema']} > {VERSION})"

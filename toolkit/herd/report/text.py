@@ -61,7 +61,7 @@ def _grid() -> Table:
 def _figures(summary: dict[str, Any]) -> Table:
     table = _grid()
     for name, value in _rows(summary):
-        table.add_row(name, value)
+        table.add_row(name, value if isinstance(value, Text) else Text(value))
     return table
 
 

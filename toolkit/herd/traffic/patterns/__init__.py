@@ -1,12 +1,12 @@
 """When connections are intended to start. ADD AN ARRIVAL PATTERN: one file here.
 
-A file defines one subclass of :class:`~herd.load.patterns._base.Pattern`; its ``name`` is the file's.
+A file defines one subclass of :class:`~herd.traffic.patterns._base.Pattern`; its ``name`` is the file's.
 """
 
 from __future__ import annotations
 
 from herd.discover import modules, named, unknown
-from herd.load.patterns._base import Pattern, Situation
+from herd.traffic.patterns._base import Pattern, Situation
 
 __all__ = ["Pattern", "Situation", "find", "names"]
 

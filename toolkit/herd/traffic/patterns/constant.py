@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from herd.load.patterns._base import Pattern, Progress
+from herd.traffic.patterns._base import Pattern, Progress
 
 
 class Constant(Pattern):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from herd.load.patterns._base import Pattern, Progress, Situation
 from herd.pool.settle import Sleepers
+from herd.traffic.patterns._base import Pattern, Progress, Situation
 
 _PATIENCE_NS: Final = 2_000_000_000
 
@@ -34,7 +34,8 @@ class Settled(Pattern):
         if now < self.situation.begin:
             return self.situation.begin
         if self._quiet(progress) or now - self._asked > _PATIENCE_NS:
-            return now
+            # Not `now`: the time it took to look is not the connection's.
+            return time.monotonic_ns()
         return None
 
     def _quiet(self, progress: Progress) -> bool:

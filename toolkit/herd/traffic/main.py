@@ -13,11 +13,11 @@ import time
 from typing import Final
 
 from herd import area
-from herd.load.client import Client
-from herd.load.log import LAYOUT
-from herd.load.patterns import Pattern, Situation, find
 from herd.pool import log as pool_log
 from herd.process import Channel, Message, precise_timers, serve
+from herd.traffic.client import Client
+from herd.traffic.log import LAYOUT
+from herd.traffic.patterns import Pattern, Situation, find
 
 _ASK_AGAIN_S: Final = 0.0002
 _GRACE_NS: Final = 5_000_000_000

@@ -1,0 +1,170 @@
+"""A summary in words: every figure of it, what is broken first, and unknown stays unknown."""
+
+from __future__ import annotations
+
+import copy
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from herd.recording.read import load
+from herd.report.text import print_summary
+
+REFERENCE = Path(__file__).parents[2] / "results/reference"
+DOT = "·"
+
+
+def text(summary: dict[str, Any], width: int = 200) -> list[str]:
+    console = Console(file=StringIO(), width=width)
+    print_summary(summary, console)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def figures(lines: list[str]) -> dict[str, str]:
+    """First words of a line → the rest."""
+    cells = [line.split("  ", 1) for line in lines if "  " in line]
+    return {name: rest.strip() for name, rest in cells}
+
+
+@pytest.fixture
+def summary():
+    return copy.deepcopy(load(REFERENCE / "epoll-n16").summary)
+
+
+def workers(summary: dict[str, Any], counts: list[int]) -> dict[str, Any]:
+    template = summary["workers"][0]
+    rows = [template | {"id": i, "wakeups": n, "accepts": n} for i, n in enumerate(counts)]
+    return summary | {"workers": rows}
+
+
+def bars(summary: dict[str, Any], counts: list[int]) -> tuple[str, str]:
+    """The bars of wakeups by worker, without line ends, and the range after them."""
+    lines = text(workers(summary, counts))
+    begin = next(i for i, line in enumerate(lines) if line.startswith("wakeups/worker"))
+    end = next(i for i, line in enumerate(lines) if line.startswith("accepts/worker"))
+    block = lines[begin:end]
+    block[0] = block[0].removeprefix("wakeups/worker")
+    bar, _, counted = block[-1].strip().partition("  ")
+    return "".join(line.strip() for line in block[:-1]) + bar, counted
+
+
+def test_every_figure_of_a_summary_is_there(summary):
+    lines = text(summary)
+    found = figures(lines)
+    wakeups, cost = summary["wakeups"], summary["cost"]
+    assert lines[0].startswith("epoll, 16 workers, 200 connections, settled, Linux ")
+    assert lines[0].endswith("probe tracepoints")
+    assert found["wakeups/connection"] == "16.00  (predicted 16: held)"
+    assert found["wakeups"] == (
+        f"3200 = 200 productive + {wakeups['wasted_in_kernel']} wasted in kernel"
+        f" + {wakeups['wasted_in_user']} wasted in user space;"
+        f" {wakeups['other_causes']} of other causes"
+    )
+    assert found["predicted to wake"] == summary["prediction"]["who"]
+    fairness = summary["fairness"]
+    assert f"Jain {fairness['jain']:.3f}" in found["fairness"]
+    assert f"{fairness['max_over_mean']:.2f} x mean" in found["fairness"]
+    assert f"p = {fairness['chi2_p']:.2g}" in found["fairness"]
+    assert f"{cost['cpu_us_per_connection']:.0f} µs" in found["cost/connection"]
+    assert f"{cost['wasted_cpu_us_per_connection']:.0f} µs in wasted" in found["cost/connection"]
+    assert f"{cost['switches_per_connection']:.1f} context" in found["cost/connection"]
+    assert lines[-2] == "integrity: ok, 7 of 7 laws held"
+    assert lines[-1] == f"recording: {summary['run']}"
+
+
+@pytest.mark.parametrize("name", ["wake latency", "queue delay", "connect", "first byte"])
+def test_latencies_stand_in_a_table(name, summary):
+    values = summary["latency_us"][name.replace(" ", "_")]
+    expected = [f"{values[key]:.1f}" for key in ("p50", "p99", "max")]
+    assert figures(text(summary))[name].split() == expected
+
+
+def test_a_rate_is_told_with_its_unit(summary):
+    summary["config"]["rate"] = 250.5
+    assert "250.5/s" in text(summary)[0]
+
+
+def test_a_prediction_that_failed_says_so(summary):
+    summary["prediction"]["held"] = False
+    assert "NOT held" in figures(text(summary))["wakeups/connection"]
+
+
+def test_broken_laws_come_first(summary):
+    checks = summary["integrity"]["checks"]
+    checks[2] |= {"ok": False, "detail": "established 200, arrivals 199"}
+    checks[4] |= {"ok": False, "detail": "3 lost"}
+    summary["integrity"]["ok"] = False
+    lines = text(summary)
+    name = "established = arrivals = accepts"
+    assert lines[0] == f"NOT SOUND: {name}: established 200, arrivals 199"
+    assert lines[1].strip() == "no event was lost: 3 lost"
+    assert "integrity: BROKEN, 5 of 7 laws held" in lines
+
+
+def test_unknown_stays_unknown(summary):
+    for key, value in summary["wakeups"].items():
+        summary["wakeups"][key] = value if key.startswith("predicted") else None
+    summary["prediction"]["held"] = None
+    summary["latency_us"] |= {"wake_latency": None, "queue_delay": None}
+    summary["cost"] = dict.fromkeys(summary["cost"])
+    summary["integrity"]["checks"][3]["ok"] = None
+    for worker in summary["workers"]:
+        worker["wakeups"] = None
+    summary["notes"] = ["wakeups are unknown: --probe none was asked for"]
+    lines = text(summary)
+    found = figures(lines)
+    assert found["wakeups/connection"] == "unknown (predicted 16)"
+    assert "wakeups" not in found
+    for name in ("wakeups/worker", "wake latency", "queue delay", "cost/connection"):
+        assert found[name] == "unknown"
+    assert "to 67" in found["accepts/worker"]
+    assert "note: wakeups are unknown: --probe none was asked for" in lines
+    assert lines[-2].endswith("can't be told: wakeups = productive + wasted")
+    assert "None" not in "\n".join(lines)
+
+
+def test_nothing_accepted_has_no_fairness(summary):
+    summary["fairness"] = dict.fromkeys(summary["fairness"])
+    assert figures(text(summary))["fairness"] == "nothing was accepted"
+
+
+@pytest.mark.parametrize("count", [1, 16, 64, 65, 200, 1024])
+def test_each_worker_is_one_character_however_many_there_are(count, summary):
+    counts = [i % 9 for i in range(count)]
+    drawn, counted = bars(summary, counts)
+    assert len(drawn) == count
+    assert [i for i, bar in enumerate(drawn) if bar == DOT] == list(range(0, count, 9))
+    assert counted == ("0 each" if count == 1 else "0 to 8")
+
+
+def test_bars_rise_with_their_counts(summary):
+    drawn, counted = bars(summary, [0, 1, 25, 50, 75, 100])
+    assert drawn[0] == DOT
+    assert list(drawn[1:]) == sorted(drawn[1:])
+    assert len(set(drawn)) == 6
+    assert drawn[-1] == "█"
+    assert counted == "0 to 100"
+
+
+@pytest.mark.parametrize(
+    ("counts", "drawn"), [([7, 7, 7], "███"), ([0, 0], DOT * 2), ([1, 10**9], "▂█")]
+)
+def test_bars_of_even_no_and_tiny_shares(counts, drawn, summary):
+    assert bars(summary, counts)[0] == drawn
+
+
+def test_words_that_look_like_markup_are_printed_as_they_are(summary):
+    summary["prediction"]["who"] = "one of [all] [/workers]"
+    summary["run"] = "results/[bold]x"
+    lines = text(summary)
+    assert figures(lines)["predicted to wake"] == "one of [all] [/workers]"
+    assert lines[-1] == "recording: results/[bold]x"
+
+
+def test_nothing_is_cut_off_on_a_narrow_terminal(summary):
+    shown = "".join(text(summary, width=60)).replace(" ", "")
+    assert f"{summary['wakeups']['other_causes']}ofothercauses" in shown
+    assert summary["prediction"]["who"].replace(" ", "") in shown
