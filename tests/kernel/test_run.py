@@ -105,7 +105,10 @@ def test_work_and_hold_are_done(herd):
         "-s", "epoll-exclusive", "-n", "2", "-c", "50", "--work", "300", "--hold", "30ms"
     )
     run = library.load(summary["run"])
-    merged = run.connections.merge(run.accepts, left_on="port", right_on="peer_port")
+    merged = run.connections.merge(
+        run.accepts, left_on=["source", "port"], right_on=["peer", "peer_port"]
+    )
+    assert len(merged) == 50
     assert summary["cost"]["cpu_us_per_connection"] > 300
     assert ((merged["closed_ns"] - merged["time_ns"]) > 30_000_000).all()
     assert summary["integrity"]["ok"] is True

@@ -76,7 +76,7 @@ def unprobed(copy):
     forget(copy, "accepts", "entered_ns", "cpu", "arrival", "queue_delay_ns")
     edit_run(copy, "host", "probe", value="none")
     nothing = dict.fromkeys(("produced", "kept", "lost"))
-    edit_run(copy, "probe", value={"mode": "none"} | nothing)
+    edit_run(copy, "probe", value={"mode": "none", "calls": {}} | nothing)
     recording = load(copy)
     edit_run(copy, "integrity", value=integrity.check(recording))
     return load(copy)

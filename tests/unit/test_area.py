@@ -81,7 +81,8 @@ def test_a_full_area_refuses_and_keeps_what_it_has(make):
 
 
 def test_every_row_of_every_area_has_its_own_place(make):
-    rows = 300  # over a page each
+    rows = 2048
+    assert LAYOUT.bytes(rows) == 4096 + rows * LAYOUT.row.size  # not a byte to spare
     areas = make(capacity=rows, areas=3)
     for row in range(rows):
         for number, mine in enumerate(areas):

@@ -140,6 +140,12 @@ def test_a_time_without_end_is_refused_since_run_json_cannot_hold_it(key):
         parse({key: float("inf")}).resolved()
 
 
+def test_a_whole_number_as_rate_counts_as_a_number():
+    config = parse({"rate": 500})
+    assert type(config.rate) is float
+    assert (config.pattern, config.rate_number) == ("constant", 500.0)
+
+
 def test_a_rate_is_a_number_or_one_of_two_words():
     assert parse({"rate": "settled"}).resolved().rate == "settled"
     assert isinstance(parse({"rate": "auto"}).resolved().rate, float)

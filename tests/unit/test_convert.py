@@ -51,7 +51,7 @@ WAKEUP = {
     "listener": 2,
     "accepts": 1,
     "flags": probe.FLAG_RETURNED,
-    "blocked_in": ACCEPT,
+    "what": ACCEPT,
 }
 ACCEPTED = {
     "kind": probe.KIND_ACCEPT,
@@ -120,7 +120,7 @@ def test_what_is_in_network_order_says_so():
 def test_numbers_have_the_names_that_the_c_header_gives_them():
     text = HEADER.read_text()
     defines = dict(re.findall(r"#define (KIND_\w+|FLAG_\w+) (\d+)", text))
-    assert len(defines) == 4
+    assert len(defines) == 5
     for name, value in defines.items():
         assert getattr(probe, name) == int(value)
     enum = re.search(r"enum wait \{(.*?)\}", text)
@@ -229,9 +229,7 @@ def test_a_wakeup_is_worth_what_came_of_it(changes, outcome, tmp_path):
     assert (found["cause"], found["outcome"]) == ("arrival", outcome)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"arrival": 0}, {"blocked_in": OTHER}, {"blocked_in": 0}], ids=str
-)
+@pytest.mark.parametrize("changes", [{"arrival": 0}, {"what": OTHER}, {"what": 0}], ids=str)
 def test_a_wakeup_that_no_arrival_caused_has_another_cause(changes, tmp_path):
     found = row(tmp_path, "wakeups", WAKEUP | changes)
     assert found["cause"] == "other"
@@ -241,7 +239,7 @@ def test_a_wakeup_that_no_arrival_caused_has_another_cause(changes, tmp_path):
 
 @pytest.mark.parametrize("code", range(len(probe.BLOCKED_IN)))
 def test_what_a_worker_was_blocked_in_has_its_name(code, tmp_path):
-    found = row(tmp_path, "wakeups", WAKEUP | {"blocked_in": code})
+    found = row(tmp_path, "wakeups", WAKEUP | {"what": code})
     assert found["blocked_in"] == probe.BLOCKED_IN[code]
 
 

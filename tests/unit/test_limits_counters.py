@@ -145,7 +145,7 @@ def test_counters_are_found_wherever_the_kernel_puts_them(files):
         "IpExt: 6 7",
     ]
     files("/proc/net/netstat", "\n".join(netstat) + "\n")
-    sockstat = ["sockets: used 9", "TCP: inuse 1 orphan 2 tw 33 alloc 4 mem 5", "UDP: inuse 6"]
+    sockstat = ["sockets: used 9", "TCP: inuse 1 tw 33 orphan 2 alloc 4 mem 5", "UDP: inuse 6"]
     files("/proc/net/sockstat", "\n".join(sockstat) + "\n")
     assert counters.snapshot() == {
         "ListenOverflows": 3,

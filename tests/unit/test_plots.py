@@ -103,7 +103,7 @@ def test_an_unknown_picture_names_the_nearest():
 def saved(tmp_path_factory):
     """The overview of one recording, drawn anew for each SVG."""
     folder = tmp_path_factory.mktemp("pictures")
-    for names in (("one.svg", "one.png"), ("two.svg", "one.pdf")):
+    for names in (("one.svg",), ("two.svg", "one.pdf")):
         figure = plots.draw("overview", load(REFERENCE / "accept-n16"))
         for name in names:
             plots.save(figure, folder / name)
@@ -111,7 +111,6 @@ def saved(tmp_path_factory):
 
 
 def test_a_picture_is_saved_in_the_format_of_its_suffix(saved):
-    assert (saved / "one.png").read_bytes().startswith(b"\x89PNG")
     assert (saved / "one.pdf").read_bytes().startswith(b"%PDF")
     assert "<svg" in (saved / "one.svg").read_text()
 

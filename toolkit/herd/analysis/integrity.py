@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from herd.analysis.summary import seen
+from herd.recording.schema import WAKE_FUNCTIONS
 
 if TYPE_CHECKING:
     from herd.recording.read import Recording
@@ -25,7 +26,9 @@ def check(recording: Recording) -> dict[str, Any]:
         _connections(recording),
         _accounts(recording),
         _outcomes(recording),
-        _nothing_lost(run),
+        *_nothing_lost(run),
+        *_calls(recording),
+        *_agreement(recording),
         _law("no listener turned a connection away", not overflows and not drops,
              f"ListenOverflows +{overflows}, ListenDrops +{drops} in this network namespace"),
         _processes(run),
@@ -87,18 +90,76 @@ def _outcomes(recording: Recording) -> dict[str, Any]:
     productive = int((caused["outcome"] == "productive").sum())
     wasted = len(caused) - productive - undecided
     detail = f"{len(caused)} = {productive} + {wasted}"
-    return _law(name, not undecided, detail + (f", {undecided} undecided" if undecided else ""))
+    detail += f", {undecided} undecided" if undecided else ""
+    # The workers' table was counted as the events came, the other from what was kept of them.
+    counted = int(recording.workers["wakeups"].sum())
+    detail += f", counted by worker {counted}" if counted != len(caused) else ""
+    return _law(name, not undecided and counted == len(caused), detail)
 
 
-def _nothing_lost(run: dict[str, Any]) -> dict[str, Any]:
-    probe = run["probe"]
-    name = "no event was lost"
-    if probe["mode"] == "none":
-        return _law(name, None, "no probe")
+def _nothing_lost(run: dict[str, Any]) -> list[dict[str, Any]]:
+    if run["probe"]["mode"] == "none":
+        return [_law("no event was lost", None, "no probe")]
+    checks = [_lost(f"no event of {check['mode']} was lost", check) for check in run["checks"]]
+    return [_lost("no event was lost", run["probe"]), *checks]
+
+
+def _lost(name: str, probe: dict[str, Any]) -> dict[str, Any]:
     if probe["lost"] is None:
         return _law(name, False, "unknown: the probe process did not come to its end")
     detail = f"{probe['produced']} produced = {probe['kept']} kept + {probe['lost']} lost"
     return _law(name, not probe["lost"] and probe["produced"] == probe["kept"], detail)
+
+
+def _calls(recording: Recording) -> list[dict[str, Any]]:
+    """Function mode: every call returned, and the wake functions woke whom the scheduler saw woken."""
+    counts = recording.run["probe"]["calls"]
+    if not counts:
+        return []
+    waiting = recording.run["config"]["workers"]
+    accepting = counts["inet_csk_accept"]
+    open_calls = {
+        name: c["entries"] - c["returns"]
+        for name, c in counts.items()
+        if name not in ("inet_csk_accept", "inet_csk_wait_for_connect")
+    }
+    # Every worker may be blocked in accept when the recording ends.
+    unreturned = accepting["entries"] - accepting["returns"]
+    bad = {name: left for name, left in open_calls.items() if left}
+    missed = sum(c["missed"] for c in counts.values())
+    detail = f"{missed} missed; {unreturned} of {waiting} workers are still in inet_csk_accept"
+    returned = not bad and not missed and 0 <= unreturned <= waiting
+    calls = recording.calls
+    woke = int(((calls["result"] == 1) & calls["function"].isin(WAKE_FUNCTIONS)).sum())
+    caused = int(recording.wakeups["arrival"].notna().sum())
+    return [
+        _law("every call returned", returned, detail + (f"; open: {bad}" if bad else "")),
+        _law("wakeups = wake functions that woke", woke == caused, f"{caused} = {woke}"),
+    ]
+
+
+def _agreement(recording: Recording) -> list[dict[str, Any]]:
+    """Another probe, in the same run, counts the same; 1 % leaves room for what it can't tell apart."""
+    return [_agrees(recording, check["mode"]) for check in recording.run["checks"]]
+
+
+def _agrees(recording: Recording, mode: str) -> dict[str, Any]:
+    ours = _counts(recording, "")
+    theirs = _counts(recording, f"check-{mode}/")
+    detail = ", ".join(f"{name} {ours[name]} = {theirs[name]}" for name in ours)
+    ok = all(abs(ours[name] - theirs[name]) <= 0.01 * ours[name] for name in ours)
+    return _law(f"{recording.run['probe']['mode']} and {mode} agree", ok, detail)
+
+
+def _counts(recording: Recording, folder: str) -> dict[str, int]:
+    wakeups = recording.table("wakeups", ["arrival", "outcome"], folder)
+    caused = wakeups[wakeups["arrival"].notna()]
+    return {
+        "arrivals": len(recording.table("arrivals", ["arrival"], folder)),
+        "accepts": len(recording.table("accepts", ["arrival"], folder)),
+        "wakeups": len(caused),
+        "productive": int((caused["outcome"] == "productive").sum()),
+    }
 
 
 def _processes(run: dict[str, Any]) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def summarise(recording: Recording) -> dict[str, Any]:
         "fairness": fairness(recording.workers["accepts"]),
         "latency_us": _latency(recording),
         "cost": _cost(recording, accepts),
+        "calls": run["probe"]["calls"],
         "integrity": run["integrity"],
     }
 

@@ -70,6 +70,11 @@ _RATE = (
 )
 _HOLD = "How long a worker keeps a connection open; one that blocks in accept sleeps meanwhile.  [default: 0]"
 
+_PROBE = (
+    "How to see wakeups: auto (functions where the kernel permits, else tracepoints), functions, tracepoints,"
+    " none; or two at once, such as functions,tracepoints: the second judges the first.  [default: auto]"
+)
+
 #: No defaults here: what a flag doesn't say, the config file or RunConfig does.
 _OPTIONS = (
     click.option(
@@ -99,7 +104,7 @@ _OPTIONS = (
         help="CPUs to use, such as --pin workers=0 --pin load=1.",
     ),
     click.option("--seed", type=int, help="Chooses the source addresses.  [default: 1]"),
-    click.option("--probe", help="How to see wakeups: auto, tracepoints or none.  [default: auto]"),
+    click.option("--probe", help=_PROBE),
     click.option(
         "--config",
         "config_file",

@@ -22,7 +22,7 @@ _MEMBER = struct.Struct("<III")
 _FIXED = {1: 4, 3: 12, 14: 4, 17: 4}
 _PER_ELEMENT = {4: 12, 5: 12, 6: 8, 13: 8, 15: 12, 19: 12}
 _STRUCT, _UNION = 4, 5
-_TYPEDEF, _FUNC_PROTO, _PTR = 8, 13, 2
+_TYPEDEF, _FUNC, _FUNC_PROTO, _PTR = 8, 12, 13, 2
 _MODIFIERS = {8, 9, 10, 11, 18}  # typedef, volatile, const, restrict, type tag
 
 
@@ -138,3 +138,16 @@ class Btf:
             if kind == _FUNC_PROTO:
                 return int(info & 0xFFFF) - 1  # the first is the probe's own data pointer
             type_id = target
+
+    def function_id(self, name: str) -> int | None:
+        """The type id of a kernel function; ``None`` where there is none, or it is inlined everywhere."""
+        return self._find(name, _FUNC)
+
+    def function_arguments(self, name: str) -> int | None:
+        """How many arguments a kernel function has; ``None`` where there is no such function."""
+        type_id = self.function_id(name)
+        if type_id is None:
+            return None
+        _, _, prototype = _TYPE.unpack_from(self._data, self._where[type_id])
+        _, info, _ = _TYPE.unpack_from(self._data, self._where[prototype])
+        return int(info & 0xFFFF)

@@ -9,6 +9,7 @@ import numpy as np
 KIND_ARRIVAL: Final = 1
 KIND_WAKEUP: Final = 2
 KIND_ACCEPT: Final = 3
+KIND_CALL: Final = 4
 
 FLAG_RETURNED: Final = 1
 
@@ -33,8 +34,8 @@ EVENT: Final = np.dtype(
         ("eagain", "<u2"),
         ("kind", "u1"),
         ("flags", "u1"),
-        ("blocked_in", "u1"),
-        ("pad", "u1"),
+        ("what", "u1"),
+        ("depth", "u1"),
     ]
 )
 

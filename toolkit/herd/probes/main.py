@@ -38,11 +38,10 @@ class Recorder:
     def __init__(self, session: Session, path: str) -> None:
         self._session = session
         self._out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        self._kept = 0
 
     def drain(self) -> None:
         """Take what is there."""
-        self._kept += self._session.ring.drain(self._out)
+        self._session.ring.drain(self._out)
 
     def stop(self) -> Message:
         """Detach, take the rest, and account for everything."""
@@ -51,8 +50,11 @@ class Recorder:
         still_open = self._session.open_wakeups()
         os.write(self._out, still_open.tobytes())
         os.close(self._out)
-        tally = self._session.tally()
-        return {"event": "stopped", "kept": self._kept, "unfinished": len(still_open), **tally}
+        tally = self._session.tally() | {
+            "kept": self._session.ring.kept,
+            "calls": self._session.calls,
+        }
+        return {"event": "stopped", "unfinished": len(still_open), **tally}
 
 
 def _record(recorder: Recorder, session: Session, channel: Channel) -> None:
@@ -78,7 +80,9 @@ def main() -> None:
     try:
         mode, session = _attach(spec["probe"], spec["capacity"])
         recorder = Recorder(session, spec["events"])
-        channel.send({"event": "attached", "probe": mode})
+        probe = session.probe
+        functions, notes = list(probe.functions), probe.notes()
+        channel.send({"event": "attached", "mode": mode, "functions": functions, "notes": notes})
         _record(recorder, session, channel)
     except HerdError as error:
         failure = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}

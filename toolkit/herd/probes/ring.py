@@ -34,6 +34,7 @@ class Ring:
         self._produced = np.frombuffer(producer, "<u8", 1)
         self._data = np.frombuffer(producer, np.uint8, offset=page)
         self._maps = (consumer, producer)
+        self.kept = 0  #: records written so far
 
     def drain(self, out: int) -> int:
         """Write what is there to the descriptor ``out``; returns how many records that were.
@@ -60,4 +61,5 @@ class Ring:
             if written % RECORD.itemsize:  # a torn record: take it back
                 os.ftruncate(out, os.lseek(out, -(written % RECORD.itemsize), os.SEEK_CUR))
             self._consumed[0] = begin + whole * RECORD.itemsize
+            self.kept += whole
         return count

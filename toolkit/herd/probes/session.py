@@ -39,12 +39,10 @@ class Session:
                 " (CAP_BPF and CAP_PERFMON)",
                 privileges.how_to_get_them(),
             )
-        why_not = mode.unavailable(btf)
-        if why_not:
-            raise HostError(why_not)
+        self.probe = mode(btf)
         os.environ.setdefault("BCC_KERNEL_SOURCE", str(ensure_kernel_headers()))
         bcc = import_bcc()
-        defines = mode.defines(btf) | {
+        defines = self.probe.defines() | {
             "AF_INET6": "10",
             "PID_WORDS": str(_pid_words()),
             "WORKERS": str(capacity),
@@ -55,6 +53,7 @@ class Session:
         text = "".join(f'#line 1 "{name}"\n{(_BPF / name).read_text()}' for name in mode.sources)
         try:
             self._bpf = bcc.BPF(text=text, cflags=[f"-D{k}={v}" for k, v in defines.items()])
+            self.probe.attach(self._bpf, capacity)
         except Exception as error:  # bcc raises Exception itself; the details are on stderr
             raise HostError(
                 f"the {mode.name} probe could not be loaded: {error}", "herd doctor"
@@ -86,8 +85,15 @@ class Session:
 
     def detach(self) -> None:
         """Stop watching; what was recorded stays readable."""
+        self.calls = self.probe.calls(self._bpf)  # what a kprobe missed is forgotten with it
+        for name in list(self._bpf.kprobe_fds):
+            self._bpf.detach_kprobe_event(name)
         for name in list(self._bpf.raw_tracepoint_fds):
             self._bpf.detach_raw_tracepoint(name)
+        for name in list(self._bpf.kfunc_entry_fds):
+            self._bpf.detach_kfunc(name)
+        for name in list(self._bpf.kfunc_exit_fds):
+            self._bpf.detach_kretfunc(name)
 
     def open_wakeups(self) -> np.ndarray[Any, Any]:
         """Wakeups of workers that have not slept again, as records."""

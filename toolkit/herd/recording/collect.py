@@ -17,7 +17,7 @@ from herd.recording.read import Recording
 from herd.recording.schema import TABLES
 
 if TYPE_CHECKING:
-    from herd.runner import Facts
+    from herd.facts import Facts, ProbeFacts
 
 _USAGE: Final = {
     "voluntary_switches": ("voluntary", 1),
@@ -32,31 +32,51 @@ def write_tables(
 ) -> None:
     """Write every table into ``directory``, a bounded part at a time.
 
-    :param raw: the probe's file; removed once its rows are in the tables
+    :param raw: where the probes' files are; they are removed once their rows are in the tables
     """
-    ipv6 = ":" in facts.config.host
-    family = socket.AF_INET6 if ipv6 else socket.AF_INET
-    cast = convert.Cast(family, facts.pids, list(dict.fromkeys(facts.cookies)))
-    probed = facts.probe["mode"] != "none"
-    per_worker = np.zeros((2, len(pool)), "int64")
+    family = socket.AF_INET6 if ":" in facts.config.host else socket.AF_INET
+    per_worker = None
     with write.Tables(directory) as tables:
         for area in loads:
             tables.write("connections", convert.connections(area.rows(), family))
-        if probed and raw.exists():
-            for name, part in convert.events(raw, cast):
-                tables.write(name, part)
-                if name == "wakeups":
-                    per_worker += _count(part, len(pool))
-        if not probed:
-            for worker, area in enumerate(pool):
-                tables.write(
-                    "accepts",
-                    convert.own_accepts(
-                        worker, facts.pids[worker], facts.cookies[worker], area.rows(), cast
-                    ),
-                )
-        tables.write("workers", _workers(facts, pool, per_worker if probed else None))
-    raw.unlink(missing_ok=True)
+        if facts.probes:
+            per_worker = _write_events(tables, raw, facts.probe, _cast(facts, facts.probe))
+        else:
+            _write_own_accepts(tables, facts, pool)
+        tables.write("workers", _workers(facts, pool, per_worker))
+    for check in facts.probes[1:]:
+        aside = directory / f"check-{check.mode}"
+        aside.mkdir(exist_ok=True)
+        with write.Tables(aside, ("arrivals", "wakeups", "accepts")) as tables:
+            _write_events(tables, raw, check, _cast(facts, check))
+    for probe in facts.probes:
+        (raw / probe.raw).unlink(missing_ok=True)
+
+
+def _cast(facts: Facts, probe: ProbeFacts) -> convert.Cast:
+    family = socket.AF_INET6 if ":" in facts.config.host else socket.AF_INET
+    listeners = list(dict.fromkeys(facts.cookies))
+    return convert.Cast(family, facts.pids, listeners, probe.functions)
+
+
+def _write_events(
+    tables: write.Tables, raw: Path, probe: ProbeFacts, cast: convert.Cast
+) -> np.ndarray[Any, Any]:
+    """A probe's rows; returns wakeups by an arrival, and the wasted ones, by worker."""
+    per_worker = np.zeros((2, len(cast.tids)), "int64")
+    if (raw / probe.raw).exists():
+        for name, part in convert.events(raw / probe.raw, cast):
+            tables.write(name, part)
+            if name == "wakeups":
+                per_worker += _count(part, len(cast.tids))
+    return per_worker
+
+
+def _write_own_accepts(tables: write.Tables, facts: Facts, pool: list[Area]) -> None:
+    cast = _cast(facts, facts.probe)
+    for worker, area in enumerate(pool):
+        pid, cookie = facts.pids[worker], facts.cookies[worker]
+        tables.write("accepts", convert.own_accepts(worker, pid, cookie, area.rows(), cast))
 
 
 def _count(wakeups: pa.Table, workers: int) -> np.ndarray[Any, Any]:
@@ -95,13 +115,14 @@ def _usage(area: Area) -> dict[str, Any]:
     }
 
 
-def finish(aside: Path, directory: Path, run: dict[str, Any]) -> Recording:
+def finish(aside: Path, directory: Path, run: dict[str, Any], *, picture: bool = True) -> Recording:
     """Check the laws, write ``run.json`` and the picture, and give the recording its name."""
     from herd import plots
 
     write.write_json(aside / "run.json", run)
     laws = integrity.check(Recording(aside))
     write.write_json(aside / "run.json", run | {"integrity": laws})
-    plots.save_overview(Recording(aside), aside)
+    if picture:
+        plots.save_overview(Recording(aside), aside)
     write.publish(aside, directory)
     return Recording(directory)

@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from herd.probes.events import (
     FLAG_RETURNED,
     KIND_ACCEPT,
     KIND_ARRIVAL,
+    KIND_CALL,
     KIND_WAKEUP,
     RECORD,
 )
@@ -69,10 +70,10 @@ def _table(name: str, columns: dict[str, Any]) -> pa.Table:
     schema = TABLES[name].arrow()
     rows = next(len(column) for column in columns.values() if column is not None)
     arrays = []
-    for field in schema:
-        column = columns[field.name]
+    for wanted in schema:
+        column = columns[wanted.name]
         if column is None:
-            column = pa.nulls(rows, field.type)
+            column = pa.nulls(rows, wanted.type)
         arrays.append(column if isinstance(column, pa.Array) else pa.array(column))
     return pa.table(arrays, names=schema.names).cast(schema)
 
@@ -83,11 +84,13 @@ class Cast:
 
     :param tids: the workers' thread ids, by worker
     :param cookies: the listeners' cookies, in the order in which the probe numbered them from 1
+    :param functions: the names of the functions whose calls were recorded, likewise
     """
 
     family: socket.AddressFamily
     tids: list[int]
     cookies: list[int]
+    functions: list[str] = field(default_factory=list)
 
     def worker_of(self, tids: _Array) -> _Array:
         """Worker numbers of thread ids."""
@@ -149,9 +152,7 @@ def _arrivals(e: _Array, cast: Cast) -> pa.Table:
 
 def _wakeups(e: _Array, cast: Cast) -> pa.Table:
     # Inside the window, but not waiting for a connection: another cause.
-    waited = np.isin(
-        e["blocked_in"], [i for i, n in enumerate(BLOCKED_IN) if n not in (None, "other")]
-    )
+    waited = np.isin(e["what"], [i for i, n in enumerate(BLOCKED_IN) if n not in (None, "other")])
     by_arrival = (e["arrival"] != 0) & waited
     returned = (e["flags"] & FLAG_RETURNED) != 0
     outcome = np.where(e["accepts"] > 0, 0, np.where(returned, 2, 1))
@@ -168,7 +169,7 @@ def _wakeups(e: _Array, cast: Cast) -> pa.Table:
             "cause": _text(by_arrival.astype("int32"), ["other", "arrival"]),
             "arrival": _null_where(e["arrival"].astype("int64"), ~by_arrival),
             "listener": cast.cookie_of(np.where(by_arrival, e["listener"], 0)),
-            "blocked_in": _text(e["blocked_in"], list(BLOCKED_IN)),
+            "blocked_in": _text(e["what"], list(BLOCKED_IN)),
             "running_ns": _time(e["begin"]),
             "running_cpu": _null_where(e["running_cpu"].astype("int32"), ~running),
             "slept_ns": _time(e["end"]),
@@ -200,15 +201,33 @@ def _accepts(e: _Array, cast: Cast) -> pa.Table:
     )
 
 
+def _calls(e: _Array, cast: Cast) -> pa.Table:
+    return _table(
+        "calls",
+        {
+            "time_ns": _time(e["time"]),
+            "returned_ns": _time(e["end"]),
+            "cpu": e["cpu"].astype("int32"),
+            "function": _text(e["what"], [None, *cast.functions]),
+            "listener": cast.cookie_of(e["listener"]),
+            "arrival": _null_where(e["arrival"].astype("int64"), e["arrival"] == 0),
+            "pid": _null_where(e["tid"].astype("int32"), e["tid"] == 0),
+            "depth": e["depth"].astype("int32"),
+            "result": e["result"],
+        },
+    )
+
+
 _KINDS: Final = {
     "arrivals": (KIND_ARRIVAL, _arrivals),
     "wakeups": (KIND_WAKEUP, _wakeups),
     "accepts": (KIND_ACCEPT, _accepts),
+    "calls": (KIND_CALL, _calls),
 }
 
 
 def events(path: Path, cast: Cast) -> Iterator[tuple[str, pa.Table]]:
-    """The probe's file → parts of arrivals, wakeups and accepts, a bounded chunk at a time.
+    """The probe's file → parts of the tables, a bounded chunk at a time.
 
     A file that was cut off in the middle of a record (full disk, SIGKILL) is read up to there.
     """

@@ -38,16 +38,17 @@ class Recording:
                 f"{path} was recorded by a newer herd (schema {self.run['schema']} > {VERSION})"
             )
 
-    def table(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
+    def table(self, name: str, columns: list[str] | None = None, folder: str = "") -> pd.DataFrame:
         """A table as a DataFrame.
 
         :param name: one of ``herd.recording.schema.TABLES``
         :param columns: only these; all by default
+        :param folder: ``check-<probe>/`` for the rows of another probe that judged this one
         :returns: nullable integer columns stay integers (``Int64``): a null is "unknown"
         """
         import pyarrow.parquet as pq
 
-        path = self.path / f"{name}.parquet"
+        path = self.path / folder / f"{name}.parquet"
         if name not in TABLES:
             raise UsageError(f"a recording has no table {name!r}", f"known: {', '.join(TABLES)}")
         try:
@@ -76,6 +77,11 @@ class Recording:
     def accepts(self) -> pd.DataFrame:
         """One accept."""
         return self.table("accepts")
+
+    @cached_property
+    def calls(self) -> pd.DataFrame:
+        """One call of a kernel function on an arrival's path; in the order of time."""
+        return self.table("calls").sort_values(["time_ns", "depth"], ignore_index=True)
 
     @cached_property
     def workers(self) -> pd.DataFrame:

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 
 
+#: Kernel functions that a wait-queue entry calls to wake its task, by the kind of waiter.
+WAKE_FUNCTIONS: Final = {
+    "autoremove_wake_function": "accept",
+    "ep_autoremove_wake_function": "epoll",
+    "pollwake": "select or poll",
+}
+
+
 @dataclass(frozen=True)
 class Column:
     """One column: its name (with the unit), Arrow type and meaning."""
@@ -101,6 +109,24 @@ TABLES: Final[dict[str, Table]] = {
             Column("peer_port", "int32", "the client's port"),
             Column("arrival", "int64", "the arrival that it took"),
             Column("queue_delay_ns", "int64", "arrival to accept's return"),
+        ),
+    ),
+    "calls": Table(
+        "one call of a kernel function on the path of an arrival (probe functions only)",
+        (
+            Column("time_ns", "int64", "entered"),
+            Column("returned_ns", "int64", "returned"),
+            Column("cpu", "int32", "where it ran"),
+            Column("function", "text", "the kernel's name of it"),
+            Column("listener", "uint64", "cookie of the listening socket"),
+            Column(
+                "arrival", "int64", "the arrival that it notified of; null in accept's own calls"
+            ),
+            Column("pid", "int32", "the worker that it woke, or that called it; null: a softirq's"),
+            Column("depth", "int32", "how many calls of this table enclose it, there and then"),
+            Column(
+                "result", "int32", "of a wake function: 1 = it woke; of accept: 1 = a connection"
+            ),
         ),
     ),
     "workers": Table(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -48,16 +49,22 @@ def reserve(directory: Path) -> Path:
 
 
 class Tables:
-    """The Parquet files of a recording, one per table; a table that gets no rows has a file, too."""
+    """The Parquet files of a recording, one per table; a table that gets no rows has a file, too.
 
-    def __init__(self, directory: Path) -> None:
+    :param names: of the tables; what is written to another one is left out
+    """
+
+    def __init__(self, directory: Path, names: Iterable[str] = tuple(TABLES)) -> None:
         self._directory = directory
+        self._names = tuple(names)
         self._writers: dict[str, pq.ParquetWriter] = {}
 
     def write(self, name: str, rows: pa.Table) -> None:
         """Add a row group."""
         import pyarrow.parquet as pq
 
+        if name not in self._names:
+            return
         if name not in self._writers:
             path = self._directory / f"{name}.parquet"
             self._writers[name] = pq.ParquetWriter(path, TABLES[name].arrow(), compression="zstd")
@@ -65,8 +72,8 @@ class Tables:
             self._writers[name].write_table(rows)
 
     def __enter__(self) -> Tables:
-        for name, table in TABLES.items():
-            self.write(name, table.arrow().empty_table())
+        for name in self._names:
+            self.write(name, TABLES[name].arrow().empty_table())
         return self
 
     def __exit__(

@@ -9,6 +9,7 @@
 #define KIND_ARRIVAL 1
 #define KIND_WAKEUP 2
 #define KIND_ACCEPT 3
+#define KIND_CALL 4
 
 #define FLAG_RETURNED 1 /* the worker left the kernel between wakeup and sleep */
 
@@ -16,22 +17,22 @@
 enum wait { WAIT_NONE, WAIT_ACCEPT, WAIT_EPOLL, WAIT_SELECT, WAIT_POLL, WAIT_OTHER };
 
 struct event {
-	u64 time;    /* arrival; wakeup: made runnable; accept: returned */
+	u64 time;    /* arrival; wakeup: made runnable; accept: returned; call: entered */
 	u64 begin;   /* wakeup: running on a CPU; accept: entered */
-	u64 end;     /* wakeup: slept again; accept: time of its arrival; 0 = not seen */
+	u64 end;     /* wakeup: slept again; accept: time of its arrival; call: returned; 0 = not seen */
 	u64 arrival; /* sequence number, from 1; 0 = another cause, or not known */
-	u32 tid;     /* the worker's; 0 for an arrival: who runs a softirq is not its cause */
+	u32 tid;     /* the worker's, or whom a call wakes; 0: who runs a softirq is not its cause */
 	u32 amount;  /* wakeup: ns on a CPU, at most 2^32-1; arrival: accept-queue length */
 	u32 peer;    /* IPv4 address, or the last four bytes of an IPv6 one, network order */
-	s32 result;  /* accept: what the system call returned */
+	s32 result;  /* accept: what the system call returned; call: what the function did */
 	u16 peer_port;   /* network order */
-	u16 cpu;         /* arrival, wakeup: the waker's; accept: the worker's */
+	u16 cpu;         /* arrival, wakeup, call: the waker's; accept: the worker's */
 	u16 running_cpu; /* wakeup */
 	u16 listener;    /* index into the listeners that the probe was given, from 1 */
 	u16 accepts;     /* wakeup: made before it slept again */
 	u16 eagain;      /* wakeup: accepts that found nothing */
 	u8 kind;
 	u8 flags;
-	u8 blocked_in;
-	u8 pad;
+	u8 what;  /* wakeup: blocked in (enum wait); call: number of the function, from 1 */
+	u8 depth; /* call: how many calls of ours enclose it */
 };

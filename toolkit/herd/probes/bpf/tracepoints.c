@@ -21,18 +21,13 @@ RAW_TRACEPOINT_PROBE(sk_data_ready)
 	return 0;
 }
 
-/*
- * Comes just before the listener's sk_data_ready, on the same CPU, for the connection that arrives
- * (tcp_child_process(), net/ipv4/tcp_minisocks.c), and names its peer.
- */
 RAW_TRACEPOINT_PROBE(inet_sock_set_state)
 {
 	struct window *open = this_window();
 	if (!open)
 		return 0;
 	open->arrival = 0;
-	if (ctx->args[1] == BPF_TCP_SYN_RECV && ctx->args[2] == BPF_TCP_ESTABLISHED)
-		open->peer_and_port = peer_of(ctx->args[0]);
+	peer_arrives(open, ctx->args[0], ctx->args[1], ctx->args[2]);
 	return 0;
 }
 
@@ -46,29 +41,6 @@ RAW_TRACEPOINT_PROBE(softirq_exit)
 
 RAW_TRACEPOINT_PROBE(sched_waking)
 {
-	worker_waking(KREAD(u32, ctx->args[0], TASK_PID));
-	return 0;
-}
-
-RAW_TRACEPOINT_PROBE(sched_switch)
-{
-	struct window *open = this_window();
-	if (open)
-		open->arrival = 0;
-	int preempted = ctx->args[0];
-	worker_switched_out((u32)bpf_get_current_pid_tgid(), !preempted && PREV_STATE(ctx));
-	worker_switched_in(KREAD(u32, ctx->args[2], TASK_PID));
-	return 0;
-}
-
-RAW_TRACEPOINT_PROBE(sys_enter)
-{
-	worker_enters((struct pt_regs *)ctx->args[0], ctx->args[1]);
-	return 0;
-}
-
-RAW_TRACEPOINT_PROBE(sys_exit)
-{
-	worker_returns(ctx->args[1]);
+	worker_waking(KREAD(u32, ctx->args[0], TASK_PID), this_window());
 	return 0;
 }

@@ -51,7 +51,7 @@ BPF_ARRAY(sequence, u64, 1);
 
 /* Produced and lost, by kind; what was kept is counted by the reader. */
 struct tally {
-	u64 produced[4];
+	u64 produced[8];
 	u64 lost;
 };
 BPF_PERCPU_ARRAY(tally, struct tally, 1);
@@ -93,7 +93,7 @@ static __always_inline void emit(struct event *event, u8 kind)
 	if (!t)
 		return;
 	event->kind = kind;
-	t->produced[kind & 3]++;
+	t->produced[kind & 7]++;
 	/* No wakeup of the reader: a tool that studies wakeups must not cause them. */
 	if (events.ringbuf_output(event, sizeof(*event), BPF_RB_NO_WAKEUP))
 		t->lost++;
@@ -118,12 +118,14 @@ static __always_inline void worker_ran(struct worker *w)
 	}
 }
 
-/* sched_waking, under the worker's pi_lock and only if it sleeps or is about to. */
-static __always_inline void worker_waking(u32 tid)
+/*
+ * sched_waking, under the worker's pi_lock and only if it sleeps or is about to.
+ * open: this CPU's window if the wakeup was caused by its arrival, else NULL
+ */
+static __always_inline void worker_waking(u32 tid, struct window *open)
 {
 	struct worker *w = find_worker(tid);
-	struct window *open = this_window();
-	if (!w || !open)
+	if (!w)
 		return;
 	u64 now = bpf_ktime_get_ns();
 	if (w->wakeup.time)
@@ -132,9 +134,11 @@ static __always_inline void worker_waking(u32 tid)
 	w->wakeup.time = now;
 	w->wakeup.tid = tid;
 	w->wakeup.cpu = bpf_get_smp_processor_id();
-	w->wakeup.arrival = open->arrival;
-	w->wakeup.listener = open->arrival ? open->listener : 0;
-	w->wakeup.blocked_in = w->wait;
+	if (open && open->arrival) {
+		w->wakeup.arrival = open->arrival;
+		w->wakeup.listener = open->listener;
+	}
+	w->wakeup.what = w->wait;
 	w->on_cpu = 0;
 	w->maybe_slept = 0;
 }
@@ -288,6 +292,16 @@ static __always_inline void worker_returns(long result)
 	if (w->wait == WAIT_ACCEPT)
 		worker_accepted(w, result);
 	w->wait = WAIT_NONE;
+}
+
+/*
+ * inet_sock_set_state comes just before the listener's data-ready, on the same CPU, for the connection
+ * that arrives (tcp_child_process(), net/ipv4/tcp_minisocks.c), and names its peer.
+ */
+static __always_inline void peer_arrives(struct window *open, u64 sk, u64 from, u64 to)
+{
+	if (from == BPF_TCP_SYN_RECV && to == BPF_TCP_ESTABLISHED)
+		open->peer_and_port = peer_of(sk);
 }
 
 /* A connection becomes acceptable on `sk`, one of our listeners. */

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from herd.errors import HostError
 from herd.probes.btf import Btf
@@ -26,26 +26,59 @@ WORKER_OFFSETS: Final = {
 
 
 class Probe:
-    """One way to see arrivals, wakeups and accepts."""
+    """One way to see arrivals, wakeups and accepts, on this kernel.
+
+    Its C sees ``PREV_STATE(ctx)``, an offset for each of :attr:`offsets`, and what :meth:`defines` adds.
+
+    :param btf: the running kernel's
+    :raises HostError: this kernel lacks something for it; loading it is the last word
+    """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     rank: ClassVar[int]  #: ``auto`` tries the lowest first
     sources: ClassVar[tuple[str, ...]]  #: C files in bpf/, in the order in which they are joined
     offsets: ClassVar[dict[str, tuple[str, str]]] = WORKER_OFFSETS
+    #: Kernel functions whose calls it records, by number from 1.
+    functions: tuple[str, ...] = ()
 
-    @classmethod
-    def unavailable(cls, btf: Btf) -> str | None:
-        """What this kernel lacks for it, or ``None``; loading it is the last word."""
-        raise NotImplementedError
+    def __init__(self, btf: Btf) -> None:
+        self.btf = btf
 
-    @classmethod
-    def defines(cls, btf: Btf) -> dict[str, str]:
+    def defines(self) -> dict[str, str]:
         """C macros that this kernel decides, offsets first."""
-        found = {}
-        for name, (struct, member) in cls.offsets.items():
-            offset = btf.offset(struct, member)
+        found = {"PREV_STATE(ctx)": self._prev_state()}
+        for name, (struct, member) in self.offsets.items():
+            offset = self.btf.offset(struct, member)
             if offset is None:
                 raise HostError(f"this kernel's BTF has no {struct}.{member}")
             found[name] = str(offset)
         return found
+
+    def _prev_state(self) -> str:
+        """``sched_switch`` tells prev_state since 5.18 (commit fa2c3254d7cf); before, the task does."""
+        if (self.btf.tracepoint_arguments("sched_switch") or 0) >= 4:
+            return "(ctx)->args[3]"
+        state = self.btf.offset("task_struct", "__state") or self.btf.offset("task_struct", "state")
+        return f"KREAD(u32, (ctx)->args[1], {state})"
+
+    def need_tracepoints(self, *names: str) -> None:
+        """Refuse a kernel that lacks one of these tracepoints."""
+        missing = [name for name in names if self.btf.tracepoint_arguments(name) is None]
+        if missing:
+            raise HostError(f"this kernel has no tracepoint {', '.join(missing)}")
+
+    def attach(self, bpf: Any, capacity: int) -> None:
+        """Attach what bcc doesn't attach by itself when it has loaded the program.
+
+        :param bpf: bcc's ``BPF``
+        :param capacity: how many workers there may be
+        """
+
+    def calls(self, bpf: Any) -> dict[str, dict[str, int]]:
+        """By function: ``entries`` and ``returns`` on a listener's path, ``elsewhere``, ``missed``."""
+        return {}
+
+    def notes(self) -> list[str]:
+        """What this kernel doesn't let it see, and what follows."""
+        return []

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
+/*
+ * Function mode: the functions that a connection's arrival really runs through, each with its entry and its
+ * return. sock_def_readable() of a listener brackets the notification; a worker was woken by it if
+ * sched_waking comes inside one of the functions that a wait-queue entry calls (autoremove_wake_function()
+ * for accept, ep_autoremove_wake_function() for epoll, pollwake() for select and poll). Those run with
+ * interrupts off, so nothing else can come between: attribution is exact.
+ *
+ * Parameters (-D), beside worker.c's: FN_<name>, the number from 1 of each function that this kernel lets us
+ * probe; ARGS_<name>, how many arguments it has; FENTRY for fentry and fexit, else kprobe and kretprobe.
+ */
+
+#ifdef FENTRY
+#define ON_ENTRY(name) int kfunc__##name(u64 *ctx)
+#define ON_RETURN(name) int kretfunc__##name(u64 *ctx)
+#define FIRST(ctx) ((ctx)[0])
+#define RESULT(ctx, name) ((ctx)[ARGS_##name]) /* fexit has it behind the arguments */
+#else
+#define ON_ENTRY(name) int entry__##name(struct pt_regs *ctx)
+#define ON_RETURN(name) int return__##name(struct pt_regs *ctx)
+#define FIRST(ctx) PT_REGS_PARM1(ctx)
+#define RESULT(ctx, name) PT_REGS_RC(ctx)
+#endif
+
+#define DEPTH 16 /* a power of two; the deepest path seen has 8 */
+
+struct frame {
+	u64 entered;
+	u32 function;
+	u32 tid;
+};
+
+/* The calls of ours that are under way: on a CPU that notifies, or in a worker that accepts. */
+struct stack {
+	u64 arrival;
+	u32 listener;
+	u32 depth;
+	u32 waking; /* how many of them are wake functions */
+	struct frame frames[DEPTH];
+};
+BPF_PERCPU_ARRAY(notifying, struct stack, 1);
+BPF_HASH(accepting, u32, struct stack, WORKERS);
+
+/* Of each function: calls on a listener's path, returns from them, and calls that had nothing to do with it. */
+struct calls {
+	u64 entries;
+	u64 returns;
+	u64 elsewhere;
+};
+BPF_PERCPU_ARRAY(calls, struct calls, FUNCTIONS);
+
+static __always_inline struct stack *this_notification(void)
+{
+	int zero = 0;
+	return notifying.lookup(&zero);
+}
+
+static __always_inline void is_elsewhere(u32 function)
+{
+	int number = function;
+	struct calls *count = calls.lookup(&number);
+	if (count)
+		count->elsewhere++;
+}
+
+static __always_inline void push(struct stack *s, u32 function, u32 tid, int wakes)
+{
+	int number = function;
+	struct calls *count = calls.lookup(&number);
+	if (count)
+		count->entries++;
+	struct frame *frame = &s->frames[s->depth & (DEPTH - 1)];
+	frame->entered = bpf_ktime_get_ns();
+	frame->function = function;
+	frame->tid = tid;
+	s->depth++;
+	s->waking += wakes;
+}
+
+static __always_inline void pop(struct stack *s, u32 function, u64 arrival, s32 result, int wakes)
+{
+	struct frame *frame = &s->frames[(s->depth - 1) & (DEPTH - 1)];
+	if (!s->depth || frame->function != function)
+		return; /* it was entered before we looked */
+	s->depth--;
+	s->waking -= wakes;
+	int number = function;
+	struct calls *count = calls.lookup(&number);
+	if (count)
+		count->returns++;
+	struct event e = {};
+	e.time = frame->entered;
+	e.end = bpf_ktime_get_ns();
+	e.arrival = arrival;
+	e.tid = frame->tid;
+	e.result = result;
+	e.cpu = bpf_get_smp_processor_id();
+	e.listener = s->listener;
+	e.what = function;
+	e.depth = s->depth;
+	emit(&e, KIND_CALL);
+}
+
+/* -- the CPU that notifies ---------------------------------------------------------------------- */
+
+static __always_inline int notify_enters(u32 function, u32 tid, int wakes)
+{
+	struct stack *s = this_notification();
+	if (s && s->depth)
+		push(s, function, tid, wakes);
+	else
+		is_elsewhere(function);
+	return 0;
+}
+
+static __always_inline int notify_returns(u32 function, s32 result, int wakes)
+{
+	struct stack *s = this_notification();
+	if (s)
+		pop(s, function, s->arrival, result, wakes);
+	return 0;
+}
+
+/* The listener's number, if `sk` is one of ours. */
+static __always_inline u32 listens(u64 sk)
+{
+	return KREAD(u8, sk, SKC_STATE) == BPF_TCP_LISTEN ? listener_of(sk) : 0;
+}
+
+/* A notification begins with `outer` calls of ours around it; more are left from returns that were missed. */
+static __always_inline void begin(struct stack *s, u32 listener, u32 outer)
+{
+	if (s->depth > outer)
+		s->depth = 0;
+	if (!s->depth) {
+		s->waking = 0;
+		s->arrival = 0;
+	}
+	s->listener = listener;
+}
+
+#ifdef FN_tcp_child_process
+ON_ENTRY(tcp_child_process)
+{
+	u32 listener = listens(FIRST(ctx));
+	struct stack *s = this_notification();
+	if (!s || !listener) {
+		is_elsewhere(FN_tcp_child_process);
+		return 0;
+	}
+	begin(s, listener, 0);
+	push(s, FN_tcp_child_process, 0, 0);
+	return 0;
+}
+
+ON_RETURN(tcp_child_process)
+{
+	return notify_returns(FN_tcp_child_process, 0, 0);
+}
+#endif
+
+ON_ENTRY(sock_def_readable)
+{
+	u64 sk = FIRST(ctx);
+	u32 listener = listens(sk);
+	struct stack *s = this_notification();
+	struct window *open = this_window();
+	if (!s || !open || !listener) {
+		is_elsewhere(FN_sock_def_readable);
+		return 0;
+	}
+	begin(s, listener, 1);
+	arrival_opens(open, sk, listener);
+	s->arrival = open->arrival;
+	push(s, FN_sock_def_readable, 0, 0);
+	return 0;
+}
+
+ON_RETURN(sock_def_readable)
+{
+	struct window *open = this_window();
+	if (open)
+		open->arrival = 0;
+	return notify_returns(FN_sock_def_readable, 0, 0);
+}
+
+#define INSIDE_NOTIFICATION(name)                                                        \
+	ON_ENTRY(name) { return notify_enters(FN_##name, 0, 0); }                        \
+	ON_RETURN(name) { return notify_returns(FN_##name, 0, 0); }
+
+#ifdef FN___wake_up
+INSIDE_NOTIFICATION(__wake_up)
+#endif
+#ifdef FN___wake_up_sync_key
+INSIDE_NOTIFICATION(__wake_up_sync_key)
+#endif
+#ifdef FN___wake_up_common
+INSIDE_NOTIFICATION(__wake_up_common)
+#endif
+#ifdef FN_ep_poll_callback
+INSIDE_NOTIFICATION(ep_poll_callback)
+#endif
+#ifdef FN_sk_wake_async
+INSIDE_NOTIFICATION(sk_wake_async)
+#endif
+#ifdef FN_sock_wake_async
+INSIDE_NOTIFICATION(sock_wake_async)
+#endif
+
+/* What a wait-queue entry calls to wake its task; it returns whether the task was asleep. */
+#define WAKE_FUNCTION(name, task)                                                        \
+	ON_ENTRY(name) { return notify_enters(FN_##name, KREAD(u32, task, TASK_PID), 1); } \
+	ON_RETURN(name) { return notify_returns(FN_##name, (s32)RESULT(ctx, name), 1); }
+
+#define WAITER(ctx) KREAD(u64, FIRST(ctx), WAIT_PRIVATE)
+
+#ifdef FN_autoremove_wake_function
+WAKE_FUNCTION(autoremove_wake_function, WAITER(ctx))
+#endif
+#ifdef FN_ep_autoremove_wake_function
+WAKE_FUNCTION(ep_autoremove_wake_function, WAITER(ctx))
+#endif
+#ifdef FN_pollwake
+WAKE_FUNCTION(pollwake, KREAD(u64, WAITER(ctx), POLLING_TASK))
+#endif
+
+RAW_TRACEPOINT_PROBE(inet_sock_set_state)
+{
+	struct window *open = this_window();
+	if (open)
+		peer_arrives(open, ctx->args[0], ctx->args[1], ctx->args[2]);
+	return 0;
+}
+
+RAW_TRACEPOINT_PROBE(sched_waking)
+{
+	struct stack *s = this_notification();
+	worker_waking(KREAD(u32, ctx->args[0], TASK_PID), s && s->waking ? this_window() : NULL);
+	return 0;
+}
+
+/* -- the worker that accepts -------------------------------------------------------------------- */
+
+static __always_inline struct stack *my_accept(void)
+{
+	u32 tid = (u32)bpf_get_current_pid_tgid();
+	return is_tracked(tid) ? accepting.lookup(&tid) : NULL;
+}
+
+ON_ENTRY(inet_csk_accept)
+{
+	u32 tid = (u32)bpf_get_current_pid_tgid();
+	u32 listener = is_tracked(tid) ? listener_of(FIRST(ctx)) : 0;
+	struct stack *s = listener ? accepting.lookup(&tid) : NULL;
+	if (!s) {
+		is_elsewhere(FN_inet_csk_accept);
+		return 0;
+	}
+	s->depth = 0;
+	s->listener = listener;
+	push(s, FN_inet_csk_accept, tid, 0);
+	return 0;
+}
+
+ON_RETURN(inet_csk_accept)
+{
+	struct stack *s = my_accept();
+	if (s)
+		pop(s, FN_inet_csk_accept, 0, RESULT(ctx, inet_csk_accept) != 0, 0);
+	return 0;
+}
+
+#define INSIDE_ACCEPT(name)                                                              \
+	ON_ENTRY(name)                                                                   \
+	{                                                                                \
+		struct stack *s = my_accept();                                           \
+		if (s && s->depth)                                                       \
+			push(s, FN_##name, (u32)bpf_get_current_pid_tgid(), 0);          \
+		else                                                                     \
+			is_elsewhere(FN_##name);                                         \
+		return 0;                                                                \
+	}                                                                                \
+	ON_RETURN(name)                                                                  \
+	{                                                                                \
+		struct stack *s = my_accept();                                           \
+		if (s)                                                                   \
+			pop(s, FN_##name, 0, 0, 0);                                      \
+		return 0;                                                                \
+	}
+
+#ifdef FN_inet_csk_wait_for_connect
+INSIDE_ACCEPT(inet_csk_wait_for_connect)
+#endif
+#ifdef FN_prepare_to_wait_exclusive
+INSIDE_ACCEPT(prepare_to_wait_exclusive)
+#endif

@@ -1,0 +1,154 @@
+"""Function mode: the exact instrument, where the kernel permits probes on its functions."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from herd.errors import HostError
+from herd.probes import permits
+from herd.probes.btf import Btf
+from herd.probes.modes._base import WORKER_OFFSETS, Probe
+from herd.recording.schema import WAKE_FUNCTIONS
+
+_TRACING: Final = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
+
+#: Without these there is no bracket around a wakeup.
+_NEEDED: Final = ("sock_def_readable", "inet_csk_accept")
+#: On the path, each where it exists and isn't inlined; lacking one costs a step of ``herd path``.
+_STEPS: Final = (
+    "tcp_child_process",
+    "__wake_up",
+    "__wake_up_sync_key",
+    "__wake_up_common",
+    "ep_poll_callback",
+    "sk_wake_async",
+    "sock_wake_async",
+    "inet_csk_wait_for_connect",
+    "prepare_to_wait_exclusive",
+)
+
+#: A kretprobe keeps this many calls in mind beside one for each worker.
+_SPARE_RETURNS: Final = 64
+
+
+class Functions(Probe):
+    """Entry and return of the functions on an arrival's path, by fentry and fexit, else by kprobes."""
+
+    name = "functions"
+    summary = "fentry/fexit or kprobes on sock_def_readable, the wake functions, inet_csk_accept"
+    rank = 10
+    sources = ("event.h", "worker.c", "life.c", "functions.c")
+    offsets = WORKER_OFFSETS | {
+        "WAIT_PRIVATE": ("wait_queue_entry", "private"),
+        "POLLING_TASK": ("poll_wqueues", "polling_task"),
+    }
+
+    def __init__(self, btf: Btf) -> None:
+        super().__init__(btf)
+        self.need_tracepoints("sched_waking", "sched_switch", "sys_enter", "sys_exit")
+        refusal = permits.fentry(btf, _NEEDED[0])
+        self.fentry = refusal is None
+        other = permits.kprobe() if refusal else None
+        if refusal and other:
+            raise HostError(f"this kernel permits no probes on its functions: {refusal}; {other}")
+        wanted = (*_NEEDED, *WAKE_FUNCTIONS, *_STEPS)
+        traceable = _traceable()
+        self.functions = tuple(
+            name
+            for name in wanted
+            if btf.function_id(name) is not None and (traceable is None or name in traceable)
+        )
+        self.missing = [name for name in wanted if name not in self.functions]
+        if any(name in _NEEDED for name in self.missing):
+            raise HostError(f"this kernel has no function {', '.join(self.missing)} to probe")
+
+    def defines(self) -> dict[str, str]:
+        """Numbers the functions that are there."""
+        found = super().defines() | {"FUNCTIONS": str(len(self.functions) + 1)}
+        for number, name in enumerate(self.functions, 1):
+            found[f"FN_{name}"] = str(number)
+            found[f"ARGS_{name}"] = str(self.btf.function_arguments(name))
+        return found | ({"FENTRY": "1"} if self.fentry else {})
+
+    def notes(self) -> list[str]:
+        """Missing functions: inlined, or not in this kernel."""
+        if not self.missing:
+            return []
+        costs = [
+            f"wakeups of workers in {WAKE_FUNCTIONS[name]} are not seen"
+            for name in self.missing
+            if name in WAKE_FUNCTIONS
+        ]
+        names = ", ".join(self.missing)
+        follows = "; ".join(costs) or "herd path lacks these steps, no wakeup is missed"
+        return [f"inlined in this kernel or not in it: {names}: {follows}"]
+
+    def attach(self, bpf: Any, capacity: int) -> None:
+        """Kprobes only: fentry and fexit are attached as they are loaded."""
+        if self.fentry:
+            return
+        for name in self.functions:
+            bpf.attach_kprobe(event=name, fn_name=f"entry__{name}")
+            # By default a kretprobe forgets returns once more tasks sleep in the function than
+            # 2 x CPUs: accept's sleepers are the workers.
+            bpf.attach_kretprobe(
+                event=name, fn_name=f"return__{name}", maxactive=capacity + _SPARE_RETURNS
+            )
+
+    def calls(self, bpf: Any) -> dict[str, dict[str, int]]:
+        """Counted in the kernel; ``missed`` is what the kernel itself says it did not run."""
+        missed = self._missed(bpf)
+        per_cpu = bpf["calls"]
+        return {
+            name: {
+                "entries": sum(cpu.entries for cpu in per_cpu[number]),
+                "returns": sum(cpu.returns for cpu in per_cpu[number]),
+                "elsewhere": sum(cpu.elsewhere for cpu in per_cpu[number]),
+                "missed": missed.get(name, 0),
+            }
+            for number, name in enumerate(self.functions, 1)
+        }
+
+    def _missed(self, bpf: Any) -> dict[str, int]:
+        if not self.fentry:
+            return _kretprobe_misses()
+        missed: dict[str, int] = {}
+        for program, function in bpf.funcs.items():
+            name = program.decode().partition("__")[2]  # kfunc__ or kretfunc__
+            missed[name] = missed.get(name, 0) + _recursion_misses(function.fd)
+        return missed
+
+
+def _traceable() -> set[str] | None:
+    """Functions that ftrace can hook, which fentry and kprobes use; ``None`` where that can't be read."""
+    for folder in _TRACING:
+        try:
+            text = (folder / "available_filter_functions").read_text()
+        except OSError:
+            continue
+        return {line.partition(" ")[0] for line in text.splitlines()}
+    return None
+
+
+def _kretprobe_misses() -> dict[str, int]:
+    """``kprobe_profile``: event, hits, misses; bcc names an event ``r_<function>_bcc_<pid>``."""
+    ours = re.compile(rf"^\s*[pr]_(\S+?)_bcc_{os.getpid()}\s+\d+\s+(\d+)", re.MULTILINE)
+    missed: dict[str, int] = {}
+    for folder in _TRACING:
+        try:
+            text = (folder / "kprobe_profile").read_text()
+        except OSError:
+            continue
+        for name, count in ours.findall(text):
+            missed[name] = missed.get(name, 0) + int(count)
+        break
+    return missed
+
+
+def _recursion_misses(fd: int) -> int:
+    text = Path(f"/proc/self/fdinfo/{fd}").read_text()
+    match = re.search(r"^recursion_misses:\s*(\d+)", text, re.MULTILINE)
+    return int(match[1]) if match else 0
