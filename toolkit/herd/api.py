@@ -9,18 +9,11 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from herd import config as configs
-from herd.errors import HerdError, HostError, Interrupted, RunTimeout, UsageError
+from herd.errors import BY_EXIT_CODE, HerdError
 from herd.recording.read import Recording, load
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_ERRORS: Mapping[int, type[HerdError]] = {
-    error.exit_code: error for error in (UsageError, HostError, RunTimeout, Interrupted)
-}
 
 
 def run(*, check: bool = True, **settings: Any) -> Recording:
@@ -75,6 +68,6 @@ def _error(status: int, text: str, where: str | None) -> HerdError:
     message = text.strip().removeprefix("herd: ") or f"herd run ended with exit code {status}"
     if status == 1 and where and not text.strip():
         message = f"a conservation law was broken; see run.json in {where}"
-    error = _ERRORS.get(status, HerdError)(message)
+    error = BY_EXIT_CODE.get(status, HerdError)(message)
     error.recording = load(where) if where else None
     return error

@@ -23,6 +23,8 @@ _MAX_SECONDS: Final = 365 * 86400
 # Roughly what one connection and one wakeup keep a machine busy for; leaves workers idle in between.
 _CONNECTION_US: Final = 200.0
 _WAKEUP_US: Final = 10.0
+#: How much slower an emulated guest is: measured 10 to 20.
+_EMULATED: Final = 20.0
 _FASTEST_DEFAULT: Final = 500.0
 
 
@@ -49,6 +51,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     hold_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0
     seed: int = 1
     probe: str = AUTO
+    kernel: str = "host"
     output: str | None = None
     timeout_s: Annotated[float, Meta(gt=0, le=_MAX_SECONDS)] | None = None
     pin: Pin = Pin()
@@ -79,7 +82,10 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             )
         if self.rate != AUTO:
             return self.rate
-        busy_us = _CONNECTION_US + _WAKEUP_US * wakeups + self.work_us + self.hold_s * 1e6
+        slower = 1.0 if self.kernel == "host" else _EMULATED
+        busy_us = (
+            slower * (_CONNECTION_US + _WAKEUP_US * wakeups) + self.work_us + self.hold_s * 1e6
+        )
         return float(f"{min(_FASTEST_DEFAULT, 0.5e6 / busy_us):.3g}")
 
     def _connections(self, rate: float | str) -> int:
@@ -94,9 +100,14 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def _patience(self) -> float:
         """Generous: only a run that hangs should meet it."""
         assert self.connections is not None
-        per_connection = 1 / self.rate if isinstance(self.rate, float) else 0.05 + self.hold_s
+        slower = 1.0 if self.kernel == "host" else _EMULATED
+        per_connection = (
+            1 / self.rate if isinstance(self.rate, float) else slower * 0.05 + self.hold_s
+        )
         load = self.duration_s or self.connections * per_connection
-        return float(round(30 + 2 * load + self.hold_s + 0.05 * self.workers))
+        return float(
+            round(30 * slower**0.5 + 2 * load + self.hold_s + 0.05 * slower * self.workers)
+        )
 
     @property
     def probes(self) -> list[str]:

@@ -61,3 +61,9 @@ class Interrupted(HerdError):
     """SIGINT or SIGTERM ended the run."""
 
     exit_code = 130
+
+
+#: The kinds of error by exit code, for one that another process reported.
+BY_EXIT_CODE: dict[int, type[HerdError]] = {
+    error.exit_code: error for error in (HerdError, UsageError, HostError, RunTimeout, Interrupted)
+}

@@ -49,20 +49,8 @@ def run(
     if why_not:
         raise HostError(f"strategy {config.strategy} cannot run here: {why_not}", "herd strategies")
     limits.check(config)
-    directory, aside = _reserve(config)
+    directory, aside = write.place(config)
     return _Run(config, directory, aside, progress, picture).run()
-
-
-def _reserve(config: RunConfig) -> tuple[Path, Path]:
-    if config.output:
-        directory = Path(config.output)
-        return directory, write.reserve(directory)
-    name = f"{datetime.now():%Y%m%d-%H%M%S}-{config.strategy}-n{config.workers}"
-    for suffix in ["", *(f"-{i}" for i in range(2, 100))]:
-        directory = Path("results", name + suffix)
-        if not directory.exists() and not write.aside_of(directory).exists():
-            break
-    return directory, write.reserve(directory)
 
 
 class _Run:

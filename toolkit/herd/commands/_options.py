@@ -106,6 +106,10 @@ _OPTIONS = (
     click.option("--seed", type=int, help="Chooses the source addresses.  [default: 1]"),
     click.option("--probe", help=_PROBE),
     click.option(
+        "--kernel",
+        help="Run in a virtual machine on another kernel, such as 6.1 (see herd kernels).  [default: host]",
+    ),
+    click.option(
         "--config",
         "config_file",
         type=click.Path(path_type=Path),

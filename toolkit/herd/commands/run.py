@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from herd.commands._options import config_from, run_options
 from herd.errors import HerdError
+
+if TYPE_CHECKING:
+    from herd.config import RunConfig
+    from herd.recording.read import Recording
+    from herd.runner import Progress
 
 
 @click.command(name="run")
@@ -28,6 +33,7 @@ def command(dry_run: bool, as_json: bool, quiet: bool, **flags: Any) -> None:
       herd run --strategy epoll -n 16 --rate settled -c 100
       herd run -s reuseport -n 8 --rate 2000 --work 100 --hold 5ms
       herd run -s epoll -n 4 --json | jq .wakeups.per_connection
+      herd run -s epoll -n 16 -c 100 --rate settled --kernel 6.1
       herd run -s epoll-exclusive -n 8 --dry-run > run.toml; herd run --config run.toml
     """
     config = config_from(**flags)
@@ -36,12 +42,11 @@ def command(dry_run: bool, as_json: bool, quiet: bool, **flags: Any) -> None:
 
         click.echo(to_toml(config), nl=False)
         return
-    from herd import runner
     from herd.commands import _show
 
     try:
         with _show.progress(quiet or as_json) as progress:
-            recording = runner.run(config, progress)
+            recording = _run(config, progress)
     except HerdError as error:
         if error.recording is not None:
             _show.result(error.recording, as_json=as_json, quiet=quiet)
@@ -49,3 +54,13 @@ def command(dry_run: bool, as_json: bool, quiet: bool, **flags: Any) -> None:
     _show.result(recording, as_json=as_json, quiet=quiet)
     if not recording.run["integrity"]["ok"]:
         click.get_current_context().exit(HerdError.exit_code)
+
+
+def _run(config: RunConfig, progress: Progress) -> Recording:
+    if config.kernel != "host":
+        from herd.kernels.run import run as run_elsewhere
+
+        return run_elsewhere(config, progress)
+    from herd import runner
+
+    return runner.run(config, progress)

@@ -10,8 +10,8 @@ import platform
 import sys
 
 CAPABILITIES = ("bcc", "headers", "bpftool", "bpftrace", "qemu")
-SET_UP = ("bcc", "headers", "bpftool", "bpftrace")
-"""What ``make setup`` installs; virtual machines are left to those who want them."""
+SET_UP = CAPABILITIES
+"""What ``make setup`` installs."""
 
 # Keys are os-release IDs. {deb} and {qemu} stand for the machine's name in that distribution.
 _PACKAGES: dict[str, dict[str, str]] = {
@@ -20,14 +20,14 @@ _PACKAGES: dict[str, dict[str, str]] = {
         "headers": "linux-headers-{deb}",
         "bpftool": "bpftool",
         "bpftrace": "bpftrace",
-        "qemu": "qemu-system-{qemu_deb}",
+        "qemu": "qemu-system-{qemu_deb} busybox-static kmod",
     },
     "ubuntu": {
         "bcc": "python3-bpfcc",
         "headers": "linux-headers-generic",
         "bpftool": "linux-tools-common linux-tools-generic",
         "bpftrace": "bpftrace",
-        "qemu": "qemu-system-{qemu_deb}",
+        "qemu": "qemu-system-{qemu_deb} busybox-static kmod",
     },
     "fedora": {
         "bcc": "python3-bcc",

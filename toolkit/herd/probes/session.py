@@ -76,6 +76,7 @@ class Session:
         workers = self._bpf["workers"]
         for tid in tids:
             workers[workers.Key(tid)] = workers.Leaf()
+        self.probe.watch(self._bpf, tids)
         words: dict[int, int] = {}
         for tid in tids:
             words[tid >> 6] = words.get(tid >> 6, 0) | 1 << (tid & 63)

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from herd.recording.schema import TABLES
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    from herd.config import RunConfig
 
 PARTIAL = ".partial"
 
@@ -46,6 +49,20 @@ def reserve(directory: Path) -> Path:
             f"cannot write to {directory}: {error.strerror}", "name another folder with --output"
         ) from error
     return aside
+
+
+def place(config: RunConfig) -> tuple[Path, Path]:
+    """Where a run's recording will be, and where it lies until it is whole; the latter is made."""
+    if config.output:
+        directory = Path(config.output)
+        return directory, reserve(directory)
+    where = "" if config.kernel == "host" else f"-linux{config.kernel}"
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{config.strategy}-n{config.workers}{where}"
+    for suffix in ["", *(f"-{i}" for i in range(2, 100))]:
+        directory = Path("results", name + suffix)
+        if not directory.exists() and not aside_of(directory).exists():
+            break
+    return directory, reserve(directory)
 
 
 class Tables:

@@ -4,7 +4,9 @@
  * return. sock_def_readable() of a listener brackets the notification; a worker was woken by it if
  * sched_waking comes inside one of the functions that a wait-queue entry calls (autoremove_wake_function()
  * for accept, ep_autoremove_wake_function() for epoll, pollwake() for select and poll). Those run with
- * interrupts off, so nothing else can come between: attribution is exact.
+ * interrupts off, so nothing else can come between. An interrupt that comes before, and wakes somebody
+ * else, is told apart by its wait queue: a call is ours if what it is given is ours, or if our own call of
+ * __wake_up_common() is the innermost. So attribution is exact.
  *
  * Parameters (-D), beside worker.c's: FN_<name>, the number from 1 of each function that this kernel lets us
  * probe; ARGS_<name>, how many arguments it has; FENTRY for fentry and fexit, else kprobe and kretprobe.
@@ -26,6 +28,7 @@
 
 struct frame {
 	u64 entered;
+	u64 queue; /* the wait queue that it wakes, where it is given one */
 	u32 function;
 	u32 tid;
 };
@@ -33,6 +36,7 @@ struct frame {
 /* The calls of ours that are under way: on a CPU that notifies, or in a worker that accepts. */
 struct stack {
 	u64 arrival;
+	u64 queue; /* the listener's wait queue */
 	u32 listener;
 	u32 depth;
 	u32 waking; /* how many of them are wake functions */
@@ -63,7 +67,7 @@ static __always_inline void is_elsewhere(u32 function)
 		count->elsewhere++;
 }
 
-static __always_inline void push(struct stack *s, u32 function, u32 tid, int wakes)
+static __always_inline void push(struct stack *s, u32 function, u32 tid, u64 queue, int wakes)
 {
 	int number = function;
 	struct calls *count = calls.lookup(&number);
@@ -71,6 +75,7 @@ static __always_inline void push(struct stack *s, u32 function, u32 tid, int wak
 		count->entries++;
 	struct frame *frame = &s->frames[s->depth & (DEPTH - 1)];
 	frame->entered = bpf_ktime_get_ns();
+	frame->queue = queue;
 	frame->function = function;
 	frame->tid = tid;
 	s->depth++;
@@ -103,11 +108,38 @@ static __always_inline void pop(struct stack *s, u32 function, u64 arrival, s32 
 
 /* -- the CPU that notifies ---------------------------------------------------------------------- */
 
-static __always_inline int notify_enters(u32 function, u32 tid, int wakes)
+static __always_inline struct frame *innermost(struct stack *s)
 {
-	struct stack *s = this_notification();
-	if (s && s->depth)
-		push(s, function, tid, wakes);
+	return &s->frames[(s->depth - 1) & (DEPTH - 1)];
+}
+
+/* Whether `queue` is what the innermost call is about: the listener's queue, or an epoll set's. */
+static __always_inline int is_ours(struct stack *s, u64 queue)
+{
+	if (!s->depth)
+		return 0;
+	struct frame *outer = innermost(s);
+#ifdef FN_ep_poll_callback
+	if (outer->function == FN_ep_poll_callback)
+		return 1; /* interrupts are off: whatever it wakes is its set's */
+#endif
+	return queue == (outer->queue ? outer->queue : s->queue);
+}
+
+/* Interrupts are off: who is called by our own __wake_up_common() is ours. */
+static __always_inline int is_called_by_waker(struct stack *s)
+{
+#ifdef FN___wake_up_common
+	return s->depth && innermost(s)->function == FN___wake_up_common;
+#else
+	return s->depth > 1;
+#endif
+}
+
+static __always_inline int notify_enters(int ours, struct stack *s, u32 function, u32 tid, u64 queue, int wakes)
+{
+	if (ours)
+		push(s, function, tid, queue, wakes);
 	else
 		is_elsewhere(function);
 	return 0;
@@ -149,7 +181,7 @@ ON_ENTRY(tcp_child_process)
 		return 0;
 	}
 	begin(s, listener, 0);
-	push(s, FN_tcp_child_process, 0, 0);
+	push(s, FN_tcp_child_process, 0, 0, 0);
 	return 0;
 }
 
@@ -172,7 +204,8 @@ ON_ENTRY(sock_def_readable)
 	begin(s, listener, 1);
 	arrival_opens(open, sk, listener);
 	s->arrival = open->arrival;
-	push(s, FN_sock_def_readable, 0, 0);
+	s->queue = KREAD(u64, sk, SK_WQ) + SOCKET_WQ_WAIT;
+	push(s, FN_sock_def_readable, 0, 0, 0);
 	return 0;
 }
 
@@ -184,44 +217,65 @@ ON_RETURN(sock_def_readable)
 	return notify_returns(FN_sock_def_readable, 0, 0);
 }
 
-#define INSIDE_NOTIFICATION(name)                                                        \
-	ON_ENTRY(name) { return notify_enters(FN_##name, 0, 0); }                        \
+/* Wakes the waiters of the queue that it is given. */
+#define WAKES_QUEUE(name)                                                                \
+	ON_ENTRY(name)                                                                   \
+	{                                                                                \
+		struct stack *s = this_notification();                                   \
+		u64 queue = FIRST(ctx);                                                  \
+		return notify_enters(s && is_ours(s, queue), s, FN_##name, 0, queue, 0); \
+	}                                                                                \
 	ON_RETURN(name) { return notify_returns(FN_##name, 0, 0); }
 
 #ifdef FN___wake_up
-INSIDE_NOTIFICATION(__wake_up)
+WAKES_QUEUE(__wake_up)
+#endif
+#ifdef FN___wake_up_sync
+WAKES_QUEUE(__wake_up_sync)
 #endif
 #ifdef FN___wake_up_sync_key
-INSIDE_NOTIFICATION(__wake_up_sync_key)
+WAKES_QUEUE(__wake_up_sync_key)
 #endif
 #ifdef FN___wake_up_common
-INSIDE_NOTIFICATION(__wake_up_common)
-#endif
-#ifdef FN_ep_poll_callback
-INSIDE_NOTIFICATION(ep_poll_callback)
-#endif
-#ifdef FN_sk_wake_async
-INSIDE_NOTIFICATION(sk_wake_async)
-#endif
-#ifdef FN_sock_wake_async
-INSIDE_NOTIFICATION(sock_wake_async)
+WAKES_QUEUE(__wake_up_common)
 #endif
 
-/* What a wait-queue entry calls to wake its task; it returns whether the task was asleep. */
-#define WAKE_FUNCTION(name, task)                                                        \
-	ON_ENTRY(name) { return notify_enters(FN_##name, KREAD(u32, task, TASK_PID), 1); } \
-	ON_RETURN(name) { return notify_returns(FN_##name, (s32)RESULT(ctx, name), 1); }
+/* What a wait-queue entry calls; a wake function returns whether its task was asleep. */
+#define WAIT_ENTRY_CALLS(name, tid, wakes)                                               \
+	ON_ENTRY(name)                                                                   \
+	{                                                                                \
+		struct stack *s = this_notification();                                   \
+		int ours = s && is_called_by_waker(s);                                   \
+		return notify_enters(ours, s, FN_##name, ours ? tid : 0, 0, wakes);      \
+	}                                                                                \
+	ON_RETURN(name) { return notify_returns(FN_##name, (s32)RESULT(ctx, name), wakes); }
 
 #define WAITER(ctx) KREAD(u64, FIRST(ctx), WAIT_PRIVATE)
 
+#ifdef FN_ep_poll_callback
+WAIT_ENTRY_CALLS(ep_poll_callback, 0, 0)
+#endif
 #ifdef FN_autoremove_wake_function
-WAKE_FUNCTION(autoremove_wake_function, WAITER(ctx))
+WAIT_ENTRY_CALLS(autoremove_wake_function, KREAD(u32, WAITER(ctx), TASK_PID), 1)
 #endif
 #ifdef FN_ep_autoremove_wake_function
-WAKE_FUNCTION(ep_autoremove_wake_function, WAITER(ctx))
+WAIT_ENTRY_CALLS(ep_autoremove_wake_function, KREAD(u32, WAITER(ctx), TASK_PID), 1)
 #endif
 #ifdef FN_pollwake
-WAKE_FUNCTION(pollwake, KREAD(u64, WAITER(ctx), POLLING_TASK))
+WAIT_ENTRY_CALLS(pollwake, KREAD(u32, KREAD(u64, WAITER(ctx), POLLING_TASK), TASK_PID), 1)
+#endif
+
+#ifdef FN_sock_wake_async
+ON_ENTRY(sock_wake_async)
+{
+	struct stack *s = this_notification();
+	return notify_enters(s && s->depth, s, FN_sock_wake_async, 0, 0, 0);
+}
+
+ON_RETURN(sock_wake_async)
+{
+	return notify_returns(FN_sock_wake_async, 0, 0);
+}
 #endif
 
 RAW_TRACEPOINT_PROBE(inet_sock_set_state)
@@ -258,7 +312,7 @@ ON_ENTRY(inet_csk_accept)
 	}
 	s->depth = 0;
 	s->listener = listener;
-	push(s, FN_inet_csk_accept, tid, 0);
+	push(s, FN_inet_csk_accept, tid, 0, 0);
 	return 0;
 }
 
@@ -275,7 +329,7 @@ ON_RETURN(inet_csk_accept)
 	{                                                                                \
 		struct stack *s = my_accept();                                           \
 		if (s && s->depth)                                                       \
-			push(s, FN_##name, (u32)bpf_get_current_pid_tgid(), 0);          \
+			push(s, FN_##name, (u32)bpf_get_current_pid_tgid(), 0, 0);       \
 		else                                                                     \
 			is_elsewhere(FN_##name);                                         \
 		return 0;                                                                \

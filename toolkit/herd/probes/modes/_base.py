@@ -75,6 +75,9 @@ class Probe:
         :param capacity: how many workers there may be
         """
 
+    def watch(self, bpf: Any, tids: list[int]) -> None:
+        """Prepare for these workers, before they are tracked."""
+
     def calls(self, bpf: Any) -> dict[str, dict[str, int]]:
         """By function: ``entries`` and ``returns`` on a listener's path, ``elsewhere``, ``missed``."""
         return {}

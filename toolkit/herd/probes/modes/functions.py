@@ -21,10 +21,10 @@ _NEEDED: Final = ("sock_def_readable", "inet_csk_accept")
 _STEPS: Final = (
     "tcp_child_process",
     "__wake_up",
+    "__wake_up_sync",
     "__wake_up_sync_key",
     "__wake_up_common",
     "ep_poll_callback",
-    "sk_wake_async",
     "sock_wake_async",
     "inet_csk_wait_for_connect",
     "prepare_to_wait_exclusive",
@@ -42,6 +42,8 @@ class Functions(Probe):
     rank = 10
     sources = ("event.h", "worker.c", "life.c", "functions.c")
     offsets = WORKER_OFFSETS | {
+        "SK_WQ": ("sock", "sk_wq"),
+        "SOCKET_WQ_WAIT": ("socket_wq", "wait"),
         "WAIT_PRIVATE": ("wait_queue_entry", "private"),
         "POLLING_TASK": ("poll_wqueues", "polling_task"),
     }
@@ -97,6 +99,12 @@ class Functions(Probe):
             bpf.attach_kretprobe(
                 event=name, fn_name=f"return__{name}", maxactive=capacity + _SPARE_RETURNS
             )
+
+    def watch(self, bpf: Any, tids: list[int]) -> None:
+        """Room for each worker's own calls of accept."""
+        accepting = bpf["accepting"]
+        for tid in tids:
+            accepting[accepting.Key(tid)] = accepting.Leaf()
 
     def calls(self, bpf: Any) -> dict[str, dict[str, int]]:
         """Counted in the kernel; ``missed`` is what the kernel itself says it did not run."""

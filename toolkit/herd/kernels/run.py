@@ -1,0 +1,169 @@
+"""Runs experiments on another kernel; the recordings that come back are like any other."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from herd.config import RunConfig, as_dict
+from herd.errors import BY_EXIT_CODE, HerdError, RunTimeout
+from herd.host.headers import ensure_kernel_headers
+from herd.kernels import catalog, machine
+from herd.kernels.catalog import Kernel
+from herd.kernels.machine import Machine, Outcome
+from herd.recording import write
+from herd.recording.read import Recording
+from herd.supervisor import Supervisor
+
+#: A boot takes 10 s, on a busy machine 30; then Python starts, and the probes are compiled: a minute more.
+_START_S: Final = 180.0
+
+Progress = Callable[[str, int, int], None]
+#: A recording, or the error that came instead of it.
+Result = Recording | HerdError
+
+
+def run(config: RunConfig, progress: Progress = lambda what, done, total: None) -> Recording:
+    """Run one experiment on ``config.kernel``.
+
+    :raises HerdError: the run failed in the guest, or (it says so) the guest died
+    """
+    [result] = run_all([config], progress)
+    if isinstance(result, HerdError):
+        raise result
+    return result
+
+
+def run_all(
+    configs: Sequence[RunConfig], progress: Progress = lambda what, done, total: None
+) -> list[Result]:
+    """Run several experiments, all on the same kernel, in one boot of it."""
+    configs = [config.resolved() for config in configs]
+    kernel = catalog.find(configs[0].kernel)
+    places = [write.place(config) for config in configs]
+    try:
+        with tempfile.TemporaryDirectory(prefix="herd-vm-") as scratch:
+            return _Boot(configs, kernel, places, Path(scratch), progress).run()
+    finally:
+        for _, aside in places:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+class _Boot:
+    """One boot, and the runs in it."""
+
+    def __init__(
+        self,
+        configs: Sequence[RunConfig],
+        kernel: Kernel,
+        places: list[tuple[Path, Path]],
+        share: Path,
+        progress: Progress,
+    ) -> None:
+        self._configs = configs
+        self._kernel = kernel
+        self._places = places
+        self._share = share
+        self._progress = progress
+        self._timeout = _START_S + sum(config.timeout_s or 0.0 for config in configs)
+        self._started = time.monotonic()
+
+    def run(self) -> list[Result]:
+        runs = [as_dict(config) for config in self._configs]
+        (self._share / "runs.json").write_text(json.dumps(runs))
+        command = [sys.executable, "-m", "herd.kernels.guest", "/run/herd"]
+        with Supervisor(self._timeout) as supervisor:
+            with Machine(self._kernel, command, self._share, _environment()) as guest:
+                outcome = guest.wait(lambda: self._tick(guest, supervisor))
+                accelerator = guest.accelerator
+            supervisor.forgive(self._timeout)
+            return [self._result(i, outcome, accelerator) for i in range(len(self._configs))]
+
+    def _tick(self, guest: Machine, supervisor: Supervisor) -> None:
+        try:
+            supervisor.check()
+        except RunTimeout as error:
+            kept = self._keep_console(guest.console())
+            raise RunTimeout(
+                f"{error.message} (in a virtual machine)", f"its console: {kept}"
+            ) from None
+        if not guest.booted:
+            seconds = int(time.monotonic() - self._started)
+            self._progress(f"booting {self._kernel.release} ({guest.accelerator})", seconds, 0)
+            return
+        try:
+            number, what, done, total = json.loads((self._share / "progress").read_text())
+        except (OSError, ValueError):
+            what, done, total, number = "starting", 0, 0, 0
+        where = f" {number + 1} of {len(self._configs)}" if len(self._configs) > 1 else ""
+        self._progress(f"{self._kernel.series}{where}: {what}", done, total)
+
+    def _result(self, number: int, outcome: Outcome, accelerator: str) -> Result:
+        recording = self._recording(number, accelerator)
+        error = self._error(number)
+        if error is not None:
+            if recording:
+                error.message += (
+                    f"\nwhat was recorded until then is kept, marked incomplete: {recording.path}"
+                )
+            error.recording = recording
+            return error
+        if recording is not None:
+            return recording
+        if outcome.status is None:
+            return machine.died(self._kernel, outcome, self._keep_console(outcome.console))
+        last = "\n".join(outcome.stderr.strip().splitlines()[-3:])
+        return HerdError(
+            f"the run failed in the virtual machine ({self._kernel.release}), exit code"
+            f" {outcome.status}:\n{last}",
+            f"its console: {self._keep_console(outcome.console)}",
+        )
+
+    def _error(self, number: int) -> HerdError | None:
+        try:
+            said = json.loads((self._share / f"{number}.error.json").read_text())
+        except OSError:
+            return None
+        kind = BY_EXIT_CODE.get(said["exit_code"], HerdError)
+        # Where it lay in the guest is no use to anyone.
+        message = said["message"].partition("\nwhat was recorded until then")[0]
+        return kind(f"in the virtual machine ({self._kernel.release}): {message}", said["hint"])
+
+    def _recording(self, number: int, accelerator: str) -> Recording | None:
+        from herd import plots
+
+        came_back = self._share / str(number)
+        if not (came_back / "run.json").exists():
+            return None
+        directory, aside = self._places[number]
+        shutil.copytree(came_back, aside, dirs_exist_ok=True)
+        run = json.loads((aside / "run.json").read_text())
+        guest = {"accelerator": accelerator, "cpus": machine.CPUS}
+        run["host"] |= {"virtual_machine": guest, "latencies_comparable": accelerator != "tcg"}
+        run["config"] = as_dict(self._configs[number])
+        write.write_json(aside / "run.json", run)
+        plots.save_overview(Recording(aside), aside)
+        write.publish(aside, directory)
+        return Recording(directory)
+
+    def _keep_console(self, text: str) -> Path:
+        directory = self._places[0][0]
+        kept = directory.with_name(f"{directory.name}.console.txt")
+        kept.write_text(text)
+        return kept
+
+
+def _environment() -> dict[str, str]:
+    """For Python in the guest: no writing beside the sources, headers that are merged already."""
+    return {
+        "HOME": "/tmp",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "BCC_KERNEL_SOURCE": str(ensure_kernel_headers()),
+    }
