@@ -135,16 +135,33 @@ def run_options(function: F) -> F:
 
 
 def config_from(
-    config_file: Path | None, pin: tuple[tuple[str, str], ...], **flags: Any
-) -> RunConfig:
+    config_file: Path | None,
+    pin: tuple[tuple[str, str], ...],
+    also: tuple[str, ...] = (),
+    **flags: Any,
+) -> tuple[RunConfig, dict[str, str]]:
     """The effective config of a command's flags and file.
 
+    :param also: keys of the file that are not a run's own
+    :returns: the config, and what the file says under those keys
     :raises UsageError: a key or value that is wrong
     """
     from herd import config
 
     values = config.read(config_file) if config_file else {}
+    others = {key: _words(key, values.pop(key)) for key in also if key in values}
     values |= {name: value for name, value in flags.items() if value is not None}
     if pin:
         values["pin"] = dict(pin)
-    return config.parse(values).resolved()
+    return config.parse(values).resolved(), others
+
+
+def _words(key: str, value: object) -> str:
+    """A list of words, or words with commas."""
+    from herd.errors import UsageError
+
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ",".join(value)
+    if not isinstance(value, str):
+        raise UsageError(f"config: {key}: expected a name or a list of names")
+    return value

@@ -82,7 +82,8 @@ def title(run: Mapping[str, Any]) -> str:
 def where(run: Mapping[str, Any]) -> str:
     """Where it was run, in a line: kernel, CPUs, probe, date."""
     host = run["host"]
+    emulated = "" if host.get("latencies_comparable", True) else " (emulated: times not comparable)"
     return (
-        f"Linux {host['kernel']}, {len(host['cpu']['affinity'])} CPUs, probe {host['probe']},"
+        f"Linux {host['kernel']}{emulated}, {len(host['cpu']['affinity'])} CPUs, probe {host['probe']},"
         f" {run['started_at'][:10]}, herd {run['herd']}"
     )

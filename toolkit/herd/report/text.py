@@ -31,7 +31,8 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
         console.print(Text(_broken(integrity), "bold red"))
     console.print(Text(_title(summary), "bold"))
     console.print(_figures(summary))
-    for part in (_latencies(summary["latency_us"]), _bars(summary["workers"])):
+    comparable = summary["host"].get("latencies_comparable", True)
+    for part in (_latencies(summary["latency_us"], comparable), _bars(summary["workers"])):
         console.print(part)
     for line in _notes(summary):
         console.print(Text(line))
@@ -108,7 +109,7 @@ def _cost(cost: dict[str, float | None]) -> str:
     return text + f", {cost['switches_per_connection']:.1f} context switches"
 
 
-def _latencies(latency: dict[str, dict[str, float] | None]) -> Table:
+def _latencies(latency: dict[str, dict[str, float] | None], comparable: bool) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="")
     table.add_column("µs", no_wrap=True)
     for name in ("p50", "p99", "max"):
@@ -117,6 +118,9 @@ def _latencies(latency: dict[str, dict[str, float] | None]) -> Table:
         values = latency[key]
         cells = [f"{values[q]:.1f}" for q in ("p50", "p99", "max")] if values else ["unknown"]
         table.add_row(f"{name:18}", *cells)
+    if not comparable:
+        table.caption = "in an emulated guest: not comparable with another run's"
+        table.caption_justify = "left"
     return table
 
 

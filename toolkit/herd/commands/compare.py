@@ -1,0 +1,64 @@
+"""``herd compare``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from herd.commands._options import config_from, run_options
+from herd.errors import HerdError
+
+if TYPE_CHECKING:
+    from herd.compare import Comparison
+
+
+@click.command(name="compare")
+@click.option("--strategies", "-S", help="Names, or 'all'.  [default: that of --strategy]")
+@click.option("--kernels", "-K", help="Such as 6.1,6.12,host.  [default: that of --kernel]")
+@run_options
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, and nothing else."
+)
+@click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
+def command(
+    strategies: str | None, kernels: str | None, as_json: bool, quiet: bool, **flags: Any
+) -> None:
+    """Run the same load under several strategies, on several kernels, and set the results side by side.
+
+    A config file may say `strategies` and `kernels`, too. All runs on one kernel share one boot of it.
+
+    \b
+    Examples:
+      herd compare --strategies all -n 16 -c 200 --rate settled
+      herd compare -S accept,epoll -K 6.1,6.12,host -n 16 -c 101 --rate settled
+      herd compare --config experiments/cross-validation.toml --json | jq '.runs[].integrity.ok'
+    """
+    from herd import compare
+    from herd.commands import _show
+
+    config, swept = config_from(also=("strategies", "kernels"), **flags)
+    wanted = strategies or swept.get("strategies") or config.strategy
+    where = kernels or swept.get("kernels") or config.kernel
+    with _show.progress(quiet or as_json) as progress:
+        found = compare.compare(
+            config, compare.strategies_of(wanted), [k.strip() for k in where.split(",")], progress
+        )
+    if as_json:
+        click.echo(json.dumps(found.as_json(), allow_nan=False))
+    elif not quiet:
+        _print(found)
+    if not found.ok:
+        click.get_current_context().exit(HerdError.exit_code)
+
+
+def _print(found: Comparison) -> None:
+    from herd.commands import _show
+    from herd.report.compare import table
+
+    _show.console().print(table([run.summary for run in found.runs]))
+    for what, entries in (("cannot run", found.unavailable), ("FAILED", found.failed)):
+        for entry in entries:
+            click.echo(f"{entry['strategy']} on {entry['kernel']} {what}: {entry['why']}")
+    click.echo(f"recordings: {found.path}")

@@ -1,0 +1,135 @@
+"""The same load under several strategies, on several kernels: one recording set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from herd.config import RunConfig
+from herd.errors import HerdError, HostError, Interrupted, UsageError
+from herd.recording import write
+from herd.recording.read import Recording
+from herd.strategies import find, names
+
+ALL: Final = "all"
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Comparison:
+    """What came of it.
+
+    :param runs: recordings, in the order in which they were made
+    :param unavailable: ``strategy``, ``kernel`` and ``why`` of each that can't run there
+    :param failed: the same of each run that failed; its recording, if there is one, is among ``runs``
+    """
+
+    path: Path
+    runs: list[Recording] = field(default_factory=list)
+    unavailable: list[dict[str, str]] = field(default_factory=list)
+    failed: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every run that could be done was done and is sound."""
+        return not self.failed and all(run.run["integrity"]["ok"] for run in self.runs)
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``herd compare --json`` prints."""
+        return {
+            "path": str(self.path),
+            "runs": [run.summary for run in self.runs],
+            "unavailable": self.unavailable,
+            "failed": self.failed,
+        }
+
+
+def strategies_of(text: str) -> list[str]:
+    """``accept,epoll`` or ``all`` → names.
+
+    :raises UsageError: one of them is unknown
+    """
+    if text == ALL:
+        return names()
+    wanted = [name.strip() for name in text.split(",") if name.strip()]
+    for name in wanted:
+        find(name)
+    return list(dict.fromkeys(wanted))
+
+
+def compare(
+    config: RunConfig,
+    strategies: Sequence[str],
+    kernels: Sequence[str],
+    progress: Progress = lambda what, done, total: None,
+) -> Comparison:
+    """Run ``config`` under each strategy on each kernel, one after the other.
+
+    :param config: strategy, kernel and output in it are replaced
+    :raises HerdError: nothing could be started, or it was interrupted
+    """
+    directory = Path(config.output) if config.output else _default()
+    if directory.exists():
+        raise UsageError(f"{directory} exists, and herd never overwrites", "name another --output")
+    comparison = Comparison(directory)
+    for kernel in kernels:
+        configs = [_one(config, directory, strategy, kernel) for strategy in strategies]
+        if kernel == "host":
+            _run_here(configs, comparison, progress)
+        else:
+            _run_there(configs, comparison, progress)
+    write.write_json(directory / "compare.json", comparison.as_json())
+    return comparison
+
+
+def _default() -> Path:
+    return Path("results", f"{datetime.now():%Y%m%d-%H%M%S}-compare")
+
+
+def _one(config: RunConfig, directory: Path, strategy: str, kernel: str) -> RunConfig:
+    where = "" if kernel == "host" else f"-linux{kernel}"
+    output = str(directory / f"{strategy}-n{config.workers}{where}")
+    return msgspec.structs.replace(config, strategy=strategy, kernel=kernel, output=output)
+
+
+def _run_here(configs: Sequence[RunConfig], comparison: Comparison, progress: Progress) -> None:
+    from herd import runner
+
+    for number, config in enumerate(configs, 1):
+        where = f"{config.strategy} ({number} of {len(configs)})"
+        try:
+            _add(comparison, config, runner.run(config, _prefixed(progress, where)))
+        except Interrupted:
+            raise
+        except HerdError as error:
+            _add(comparison, config, error)
+
+
+def _prefixed(progress: Progress, where: str) -> Progress:
+    return lambda what, done, total: progress(f"{where}: {what}", done, total)
+
+
+def _run_there(configs: Sequence[RunConfig], comparison: Comparison, progress: Progress) -> None:
+    from herd.kernels.run import run_all
+
+    for config, result in zip(configs, run_all(configs, progress), strict=True):
+        _add(comparison, config, result)
+
+
+def _add(comparison: Comparison, config: RunConfig, result: Recording | HerdError) -> None:
+    if isinstance(result, Recording):
+        comparison.runs.append(result)
+        return
+    entry = {"strategy": config.strategy, "kernel": config.kernel, "why": result.message}
+    if isinstance(result, HostError):
+        comparison.unavailable.append(entry)
+        return
+    comparison.failed.append(entry)
+    if result.recording is not None:
+        comparison.runs.append(result.recording)
