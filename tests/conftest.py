@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
+import subprocess
+import sys
 
 import pytest
 
 #: Markers of tests that not every host can run → the word in HERD_REQUIRE that insists on them.
-NEEDS = {"kernel": "ebpf"}
+NEEDS = {"kernel": "ebpf", "vm": "vm"}
 
 
 @functools.cache
@@ -16,8 +18,16 @@ def lacking(marker: str) -> str | None:
     """Why tests with this marker cannot run here."""
     from herd.host.checks import run_checks
 
-    assert marker == "kernel"
+    if marker == "vm":
+        return _no_virtual_machine()
     return next((f"{c.name}: {c.detail}" for c in run_checks() if c.required and not c.found), None)
+
+
+def _no_virtual_machine() -> str | None:
+    """The kernels are fetched, a minute at most the first time."""
+    install = [sys.executable, "-m", "herd", "kernels", "install", "6.1", "6.12"]
+    done = subprocess.run(install, capture_output=True, text=True, check=False)
+    return done.stderr.strip() if done.returncode else None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -161,7 +162,8 @@ class _Boot:
 
 def _environment() -> dict[str, str]:
     """For Python in the guest: no writing beside the sources, headers that are merged already."""
-    return {
+    passed_on = {name: value for name, value in os.environ.items() if name == "HERD_NO_FENTRY"}
+    return passed_on | {
         "HOME": "/tmp",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONPATH": str(Path(__file__).parents[2]),

@@ -99,12 +99,18 @@ static __always_inline void emit(struct event *event, u8 kind)
 		t->lost++;
 }
 
-static __always_inline void worker_emit(struct worker *w, u64 slept)
+/*
+ * The wakeup that was made at `time` is over. A worker that leaves its CPU and the next waker, on another CPU,
+ * can both find it open: whoever takes its time away emits it. (Seen in an emulated guest, whose CPUs halt
+ * anywhere: two rows for one wakeup, one of them without a time.)
+ */
+static __always_inline void worker_emit(struct worker *w, u64 time, u64 slept)
 {
-	w->wakeup.end = slept;
-	w->wakeup.amount = w->on_cpu > 0xffffffff ? 0xffffffff : w->on_cpu;
-	emit(&w->wakeup, KIND_WAKEUP);
-	w->wakeup.time = 0;
+	struct event e = w->wakeup;
+	e.end = slept;
+	e.amount = w->on_cpu > 0xffffffff ? 0xffffffff : w->on_cpu;
+	if (__sync_val_compare_and_swap(&w->wakeup.time, time, 0) == time)
+		emit(&e, KIND_WAKEUP);
 }
 
 /* A wakeup of a worker that had no time to leave its CPU: it runs on, and never "becomes running". */
@@ -128,19 +134,21 @@ static __always_inline void worker_waking(u32 tid, struct window *open)
 	if (!w)
 		return;
 	u64 now = bpf_ktime_get_ns();
-	if (w->wakeup.time)
-		worker_emit(w, w->maybe_slept ? w->maybe_slept : now);
-	__builtin_memset(&w->wakeup, 0, sizeof(w->wakeup));
-	w->wakeup.time = now;
-	w->wakeup.tid = tid;
-	w->wakeup.cpu = bpf_get_smp_processor_id();
+	u64 time = w->wakeup.time;
+	if (time)
+		worker_emit(w, time, w->maybe_slept > time ? w->maybe_slept : now);
+	struct event e = {};
+	e.tid = tid;
+	e.cpu = bpf_get_smp_processor_id();
 	if (open && open->arrival) {
-		w->wakeup.arrival = open->arrival;
-		w->wakeup.listener = open->listener;
+		e.arrival = open->arrival;
+		e.listener = open->listener;
 	}
-	w->wakeup.what = w->wait;
+	e.what = w->wait;
 	w->on_cpu = 0;
 	w->maybe_slept = 0;
+	w->wakeup = e;
+	w->wakeup.time = now; /* last: from here on it is open */
 }
 
 static __always_inline void worker_switched_in(u32 tid)
@@ -167,17 +175,17 @@ static __always_inline void worker_switched_in(u32 tid)
 static __always_inline void worker_switched_out(u32 tid, int sleeps)
 {
 	struct worker *w = find_worker(tid);
-	if (!w || !w->wakeup.time)
-		return;
 	u64 now = bpf_ktime_get_ns();
-	if (!w->wakeup.begin) {
-		if (sleeps)
-			w->maybe_slept = now;
+	u64 time = w ? w->wakeup.time : 0;
+	if (!time)
 		return;
-	}
+	if (sleeps)
+		w->maybe_slept = now;
+	if (!w->wakeup.begin)
+		return;
 	w->on_cpu += now - w->on_cpu_since;
 	if (sleeps)
-		worker_emit(w, now);
+		worker_emit(w, time, now);
 }
 
 static __always_inline u32 wait_of(long nr)
