@@ -18,6 +18,7 @@ CONFIGS = {
     "nothing set": {},
     "everything set": {
         "strategy": "epoll-exclusive",
+        "kernel": "6.1",
         "workers": 32,
         "connections": 17,
         "rate": 250.5,
@@ -76,9 +77,22 @@ def test_what_was_asked_for_is_kept_when_defaults_are_filled_in():
 def test_a_file_is_read_and_flags_win(tmp_path):
     file = tmp_path / "run.toml"
     file.write_text('strategy = "epoll"\nworkers = 5\nrate = "settled"\n')
-    config = config_from(file, (("load", str(CPU)),), workers=6, strategy=None)
+    config, _ = config_from(file, (("load", str(CPU)),), workers=6, strategy=None)
     assert (config.strategy, config.workers, config.rate) == ("epoll", 6, "settled")
     assert config.pin == Pin(load=str(CPU))
+
+
+def test_a_file_can_hold_a_commands_own_keys_as_words_or_as_a_list(tmp_path):
+    file = tmp_path / "compare.toml"
+    file.write_text('strategies = "all"\nkernels = ["6.1", "host"]\nworkers = 5\n')
+    config, swept = config_from(file, (), also=("strategies", "kernels"))
+    assert config.workers == 5
+    assert swept == {"strategies": "all", "kernels": "6.1,host"}
+    with pytest.raises(UsageError, match="unknown config key 'strategies'"):
+        config_from(file, ())
+    file.write_text("kernels = 6.1\n")
+    with pytest.raises(UsageError, match="kernels: expected a name or a list of names"):
+        config_from(file, (), also=("kernels",))
 
 
 def test_a_file_that_is_missing_or_is_not_toml_is_named(tmp_path):

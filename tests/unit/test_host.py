@@ -70,17 +70,17 @@ def test_fix_says_what_an_unprivileged_user_must_type(tmp_path, monkeypatch):
         (
             {"ID": "debian"},
             "x86_64",
-            "apt-get install -y python3-bpfcc linux-headers-amd64 qemu-system-x86",
+            "apt-get install -y python3-bpfcc linux-headers-amd64 qemu-system-x86 busybox-static kmod",
         ),
         (
             {"ID": "debian"},
             "aarch64",
-            "apt-get install -y python3-bpfcc linux-headers-arm64 qemu-system-arm",
+            "apt-get install -y python3-bpfcc linux-headers-arm64 qemu-system-arm busybox-static kmod",
         ),
         (
             {"ID": "linuxmint", "ID_LIKE": "ubuntu debian"},
             "x86_64",
-            "apt-get install -y python3-bpfcc linux-headers-generic qemu-system-x86",
+            "apt-get install -y python3-bpfcc linux-headers-generic qemu-system-x86 busybox-static kmod",
         ),
         (
             {"ID": "rocky", "ID_LIKE": "rhel centos fedora"},

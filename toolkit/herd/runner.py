@@ -133,7 +133,7 @@ class _Run:
         self._spawn_probes()
         self._spawn_pool()
         self._spawn_loads()
-        _preload()
+        _preload(self._picture)
         self._attach()
         self._ready_pool()
         self._ready_loads()
@@ -337,13 +337,16 @@ class _Run:
         return recording
 
 
-def _preload() -> None:
+def _preload(picture: bool) -> None:
     """Import what the end needs now, while the probe compiles: 0.7 s that nobody waits for then."""
     import pandas  # noqa: F401
-    import scipy.special  # noqa: F401
 
-    from herd.plots import overview  # noqa: F401
     from herd.recording import collect  # noqa: F401
+
+    if picture:
+        import scipy.special  # noqa: F401
+
+        from herd.plots import overview  # noqa: F401
 
 
 def _kept(error: HerdError, recording: Recording) -> HerdError:

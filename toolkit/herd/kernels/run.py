@@ -24,6 +24,8 @@ from herd.supervisor import Supervisor
 
 #: A boot takes 10 s, on a busy machine 30; then Python starts, and the probes are compiled: a minute more.
 _START_S: Final = 180.0
+#: Its initramfs (10 MiB), and what the runs record.
+_SPACE: Final = 64 << 20
 
 Progress = Callable[[str, int, int], None]
 #: A recording, or the error that came instead of it.
@@ -50,10 +52,21 @@ def run_all(
     places = [write.place(config) for config in configs]
     try:
         with tempfile.TemporaryDirectory(prefix="herd-vm-") as scratch:
+            _check_space(Path(scratch))
             return _Boot(configs, kernel, places, Path(scratch), progress).run()
     finally:
         for _, aside in places:
             shutil.rmtree(aside, ignore_errors=True)
+
+
+def _check_space(scratch: Path) -> None:
+    free = shutil.disk_usage(scratch).free
+    if free < _SPACE:
+        raise HerdError(
+            f"a virtual machine needs {_SPACE >> 20} MiB for its files, and {scratch.parent} has"
+            f" {free >> 20} MiB free",
+            "free some space, or name another folder with TMPDIR",
+        )
 
 
 class _Boot:
@@ -106,7 +119,10 @@ class _Boot:
         self._progress(f"{self._kernel.series}{where}: {what}", done, total)
 
     def _result(self, number: int, outcome: Outcome, accelerator: str) -> Result:
-        recording = self._recording(number, accelerator)
+        try:
+            recording = self._recording(number, accelerator)
+        except OSError as refused:
+            return write.disk_full(refused, self._places[number][0])
         error = self._error(number)
         if error is not None:
             if recording:

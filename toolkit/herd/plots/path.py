@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from herd.analysis.path import calls_of
-from herd.errors import UsageError
 from herd.plots import _style
 
 if TYPE_CHECKING:
@@ -25,19 +24,27 @@ def draw(recording: Recording, arrival: int = 1) -> Figure:
 
     :param arrival: its number
     """
+    figure = _style.figure(13, 5)
+    axes = figure.add_subplot()
+    _title(figure, recording, arrival)
     found = recording.arrivals[recording.arrivals["arrival"] == arrival]
     if found.empty:
-        raise UsageError(f"{recording.path} has no arrival {arrival}")
+        _style.dress(axes, _style.where(recording.run), "µs", "calls")
+        _style.empty(axes, "no probe saw this arrival")
+        return figure
     calls = calls_of(recording, arrival).sort_values(["time_ns", "depth"])
     # A function at a depth is a row: epoll calls the same four for each worker.
     rows = list(dict.fromkeys(zip(calls["function"], calls["depth"], strict=True)))
     woken = recording.wakeups[recording.wakeups["arrival"] == arrival]
     notified = calls.loc[calls["arrival"].notna(), "time_ns"]
-    begin = int(min(found["time_ns"].min(), *notified))
-    figure = _style.figure(13, 2.4 + 0.42 * (len(rows) + min(len(woken), _WORKERS)))
-    axes = figure.add_subplot()
-    _title(figure, recording, arrival)
-    _style.dress(axes, _style.where(recording.run), "µs since the connection was established", "")
+    begin = int(min([found["time_ns"].min(), *notified]))
+    figure.set_figheight(2.4 + 0.42 * (len(rows) + min(len(woken), _WORKERS)))
+    _style.dress(
+        axes,
+        _style.where(recording.run),
+        "µs since the connection was established",
+        "calls, and who wakes",
+    )
     _calls(axes, calls, rows, begin)
     labels = [f"{'  ' * depth}{function}" for function, depth in rows]
     labels += _workers(axes, recording, woken, arrival, begin, len(rows))

@@ -117,12 +117,12 @@ def _usage(area: Area) -> dict[str, Any]:
 
 def finish(aside: Path, directory: Path, run: dict[str, Any], *, picture: bool = True) -> Recording:
     """Check the laws, write ``run.json`` and the picture, and give the recording its name."""
-    from herd import plots
-
     write.write_json(aside / "run.json", run)
     laws = integrity.check(Recording(aside))
     write.write_json(aside / "run.json", run | {"integrity": laws})
     if picture:
+        from herd import plots
+
         plots.save_overview(Recording(aside), aside)
     write.publish(aside, directory)
     return Recording(directory)
