@@ -77,14 +77,21 @@ def compare(
     directory = Path(config.output) if config.output else _default()
     if directory.exists():
         raise UsageError(f"{directory} exists, and herd never overwrites", "name another --output")
+    directory.mkdir(parents=True)
     comparison = Comparison(directory)
     for kernel in kernels:
-        configs = [_one(config, directory, strategy, kernel) for strategy in strategies]
+        configs = _same_rate([_one(config, directory, s, kernel) for s in strategies])
         if kernel == "host":
             _run_here(configs, comparison, progress)
         else:
             _run_there(configs, comparison, progress)
     write.write_json(directory / "compare.json", comparison.as_json())
+    if comparison.runs:
+        from herd import plots
+
+        figure = plots.draw("comparison", *comparison.runs)
+        for suffix in ("png", "svg"):
+            plots.save(figure, directory / f"comparison.{suffix}")
     return comparison
 
 
@@ -95,7 +102,18 @@ def _default() -> Path:
 def _one(config: RunConfig, directory: Path, strategy: str, kernel: str) -> RunConfig:
     where = "" if kernel == "host" else f"-linux{kernel}"
     output = str(directory / f"{strategy}-n{config.workers}{where}")
-    return msgspec.structs.replace(config, strategy=strategy, kernel=kernel, output=output)
+    takes = {option.name for option in find(strategy).options}
+    options = {name: value for name, value in config.options.items() if name in takes}
+    return msgspec.structs.replace(
+        config, strategy=strategy, kernel=kernel, output=output, options=options
+    )
+
+
+def _same_rate(configs: Sequence[RunConfig]) -> list[RunConfig]:
+    """The same load for all: the pace at which the slowest leaves its workers idle in between."""
+    rates = [config.resolved().rate for config in configs]
+    paces = [rate for rate in rates if isinstance(rate, float)]
+    return [msgspec.structs.replace(c, rate=min(paces)) if paces else c for c in configs]
 
 
 def _run_here(configs: Sequence[RunConfig], comparison: Comparison, progress: Progress) -> None:

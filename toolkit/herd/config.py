@@ -52,6 +52,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     seed: int = 1
     probe: str = AUTO
     kernel: str = "host"
+    options: dict[str, str] = {}
     output: str | None = None
     timeout_s: Annotated[float, Meta(gt=0, le=_MAX_SECONDS)] | None = None
     pin: Pin = Pin()
@@ -61,14 +62,19 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
         :raises UsageError: values that are wrong, alone or together
         """
-        from herd.strategies import find
+        from herd.strategies import choose, find
 
         strategy = find(self.strategy)
         _check_names(self)
         _check_loopback(self.host)
         cpus(self.pin.workers), cpus(self.pin.load)
         rate = self._rate(strategy.predict(self.workers).expected)
-        changes: dict[str, Any] = {"rate": rate, "connections": self._connections(rate)}
+        options = choose(self.strategy, self.options)
+        changes: dict[str, Any] = {
+            "rate": rate,
+            "connections": self._connections(rate),
+            "options": options,
+        }
         resolved = msgspec.structs.replace(self, **changes)
         if self.timeout_s is None:
             resolved = msgspec.structs.replace(resolved, timeout_s=resolved._patience())

@@ -162,6 +162,7 @@ class _Run:
         self._pool.channel.send(
             {
                 "strategy": reference(config.strategy),
+                "options": config.options,
                 "workers": config.workers,
                 "host": config.host,
                 "port": config.port,

@@ -85,7 +85,7 @@ def _outcomes(recording: Recording) -> dict[str, Any]:
     if not seen(recording):
         return _law(name, None, "wakeups are unknown without a probe")
     wakeups = recording.wakeups
-    caused = wakeups[wakeups["cause"] == "arrival"]
+    caused = wakeups[wakeups["arrival"].notna()]
     undecided = int(caused["outcome"].isna().sum())
     productive = int((caused["outcome"] == "productive").sum())
     wasted = len(caused) - productive - undecided
@@ -131,7 +131,7 @@ def _calls(recording: Recording) -> list[dict[str, Any]]:
     returned = not bad and not missed and 0 <= unreturned <= waiting
     calls = recording.calls
     woke = int(((calls["result"] == 1) & calls["function"].isin(WAKE_FUNCTIONS)).sum())
-    caused = int(recording.wakeups["arrival"].notna().sum())
+    caused = int((recording.wakeups["cause"] == "arrival").sum())
     return [
         _law("every call returned", returned, detail + (f"; open: {bad}" if bad else "")),
         _law("wakeups = wake functions that woke", woke == caused, f"{caused} = {woke}"),

@@ -63,9 +63,9 @@ def seen(recording: Recording) -> bool:
 
 
 def by_arrival(recording: Recording) -> pd.DataFrame:
-    """The wakeups that an arrival caused."""
+    """The wakeups that an arrival caused, directly or chained."""
     wakeups = recording.wakeups
-    return wakeups[wakeups["cause"] == "arrival"]
+    return wakeups[wakeups["arrival"].notna()]
 
 
 def per_connection(recording: Recording, accepts: int) -> float | None:
@@ -81,6 +81,8 @@ def _held(recording: Recording, accepts: int) -> bool | None:
 
 def _wakeups(recording: Recording, accepts: int) -> dict[str, Any]:
     caused = by_arrival(recording)
+    counts = recording.wakeups["cause"].value_counts()
+    causes = {name: int(counts.get(name, 0)) for name in ("chained", "lock", "other")}
     outcomes = caused["outcome"].value_counts()
     in_kernel = int(outcomes.get("wasted_in_kernel", 0))
     in_user = int(outcomes.get("wasted_in_user", 0))
@@ -92,7 +94,9 @@ def _wakeups(recording: Recording, accepts: int) -> dict[str, Any]:
         "wasted": in_kernel + in_user,
         "wasted_in_kernel": in_kernel,
         "wasted_in_user": in_user,
-        "other_causes": len(recording.wakeups) - len(caused),
+        "chained": causes["chained"],
+        "lock": causes["lock"],
+        "other_causes": causes["other"],
     }
 
 
@@ -105,7 +109,7 @@ def _unknown_wakeups(recording: Recording) -> dict[str, Any]:
         "wasted_in_kernel",
         "wasted_in_user",
     )
-    unknown: dict[str, Any] = dict.fromkeys((*names, "other_causes"))
+    unknown: dict[str, Any] = dict.fromkeys((*names, "chained", "lock", "other_causes"))
     return unknown | {"predicted_per_connection": recording.run["prediction"]["expected"]}
 
 

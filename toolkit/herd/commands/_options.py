@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from herd.config import RunConfig
 
+#: Flags of strategies' options are told apart from a run's own by this.
+_OF_STRATEGY = "of_strategy_"
+
 F = TypeVar("F", bound="Callable[..., Any]")
 
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "": 1.0}
@@ -129,9 +132,24 @@ _OPTIONS = (
 
 def run_options(function: F) -> F:
     """Give a command the flags of a run, as keyword arguments for :func:`config_from`."""
-    for option in reversed(_OPTIONS):
+    for option in reversed([*_OPTIONS, *_strategy_options()]):
         function = option(function)
     return function
+
+
+def _strategy_options() -> list[Callable[[F], F]]:
+    """A flag for each option of a strategy, whichever has it."""
+    from herd.strategies import options
+
+    return [
+        click.option(
+            f"--{option.name}",
+            f"{_OF_STRATEGY}{option.name}".replace("-", "_"),
+            type=click.Choice(option.choices),
+            help=f"{option.means}  [default: {option.default}]",
+        )
+        for option in options().values()
+    ]
 
 
 def config_from(
@@ -143,17 +161,25 @@ def config_from(
     """The effective config of a command's flags and file.
 
     :param also: keys of the file that are not a run's own
-    :returns: the config, and what the file says under those keys
+    :returns: the config, not yet resolved, and what the file says under those keys
     :raises UsageError: a key or value that is wrong
     """
     from herd import config
 
     values = config.read(config_file) if config_file else {}
     others = {key: _words(key, values.pop(key)) for key in also if key in values}
-    values |= {name: value for name, value in flags.items() if value is not None}
+    said = {name: value for name, value in flags.items() if value is not None}
+    chosen = {
+        name.removeprefix(_OF_STRATEGY).replace("_", "-"): said.pop(name)
+        for name in list(said)
+        if name.startswith(_OF_STRATEGY)
+    }
+    values |= said
+    if chosen:
+        values["options"] = values.get("options", {}) | chosen
     if pin:
         values["pin"] = dict(pin)
-    return config.parse(values).resolved(), others
+    return config.parse(values), others
 
 
 def _words(key: str, value: object) -> str:

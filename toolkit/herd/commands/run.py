@@ -36,7 +36,7 @@ def command(dry_run: bool, as_json: bool, quiet: bool, **flags: Any) -> None:
       herd run -s epoll -n 16 -c 100 --rate settled --kernel 6.1
       herd run -s epoll-exclusive -n 8 --dry-run > run.toml; herd run --config run.toml
     """
-    config, _ = config_from(**flags)
+    config = config_from(**flags)[0].resolved()
     if dry_run:
         from herd.config import to_toml
 

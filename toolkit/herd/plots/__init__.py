@@ -1,6 +1,7 @@
 """Pictures of recordings. ADD A PICTURE: one file here.
 
-A file defines ``draw(recording) -> Figure``; its name is the picture's, its docstring says what it shows.
+A file defines ``draw(recording) -> Figure``, or ``draw(*recordings)``; its name is the picture's, its
+docstring says what it shows.
 Nothing here needs a display, and pyplot with its global state is not used.
 """
 
@@ -29,14 +30,14 @@ def names() -> list[str]:
     return modules(__name__)
 
 
-def draw(name: str, recording: Recording) -> Figure:
-    """Draw a picture.
+def draw(name: str, *recordings: Recording) -> Figure:
+    """Draw a picture of one recording, or of several where it can compare them.
 
     :raises UsageError: there is no picture of that name
     """
     if name not in names():
         raise unknown("picture", name, names())
-    figure: Figure = importlib.import_module(f"{__name__}.{name}").draw(recording)
+    figure: Figure = importlib.import_module(f"{__name__}.{name}").draw(*recordings)
     return figure
 
 

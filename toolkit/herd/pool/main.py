@@ -33,10 +33,11 @@ class Pool:
     def __init__(self, spec: Message) -> None:
         self._spec = spec
         self._listen = Listen(spec["host"], spec["port"], spec["backlog"])
-        self._strategy: Strategy = load(spec["strategy"])()
+        self._strategy: Strategy = load(spec["strategy"])(spec["options"])
         self._areas = share(spec["area_fd"], LAYOUT, spec["capacity"], spec["workers"])
         self.pids: list[int] = []
         self._alive: dict[int, int] = {}
+        self._closed = False
 
     def start(self) -> None:
         """Open the port and fork the workers, one after the other: they register in their order."""
@@ -75,6 +76,7 @@ class Pool:
                 os.sched_setaffinity(0, spec["cpus"])
             worker = Worker(
                 index,
+                spec["workers"],
                 self._listen,
                 self.listener,
                 area,
@@ -99,7 +101,8 @@ class Pool:
 
     def go(self) -> None:
         """Let the workers wait, one after the other: the order of the queue is the workers' order."""
-        for pid, area in zip(self.pids, self._areas, strict=True):
+        order = list(zip(self.pids, self._areas, strict=True))
+        for pid, area in reversed(order) if self._strategy.waits_in_reverse else order:
             os.kill(pid, signal.SIGUSR1)
             sleeper = Sleepers([pid])
             deadline = time.monotonic() + _PATIENCE_S
@@ -126,7 +129,11 @@ class Pool:
     def stop(self, grace: float = 2.0) -> list[Message]:
         """End the workers: SIGTERM, and SIGKILL for one that doesn't; returns how each ended."""
         ended = self._signal_and_reap(signal.SIGTERM, grace)
-        return ended + self._signal_and_reap(signal.SIGKILL, grace)
+        ended += self._signal_and_reap(signal.SIGKILL, grace)
+        if not self._closed:
+            self._closed = True
+            self._strategy.close()
+        return ended
 
     def _signal_and_reap(self, number: signal.Signals, grace: float) -> list[Message]:
         for pid in list(self._alive):

@@ -39,6 +39,7 @@ class Worker:
     def __init__(
         self,
         index: int,
+        workers: int,
         listen: Listen,
         listener: socket.socket,
         area: Area,
@@ -48,6 +49,7 @@ class Worker:
         blocks: bool,
     ) -> None:
         self.index = index
+        self.workers = workers
         self.listen = listen
         self.listener = listener
         self._area = area
@@ -59,18 +61,25 @@ class Worker:
 
     def accept(self) -> bool:
         """Accept one connection and serve it; ``False`` if there was none (EAGAIN)."""
+        connection = self.take()
+        if connection is None:
+            return False
+        self.handle(connection)
+        return True
+
+    def take(self) -> socket.socket | None:
+        """Accept one connection; ``None`` if there was none, or accept failed."""
         try:
             connection, peer = self.listener.accept()
         except BlockingIOError:
             self._eagain += 1
             self._area["eagain"] = self._eagain
-            return False
+            return None
         except OSError:
             self._area["errors"] += 1
-            return False
+            return None
         self._log(time.monotonic_ns(), peer)
-        self._serve(connection)
-        return True
+        return connection
 
     def _log(self, now: int, peer: tuple[str, int]) -> None:
         address = socket.inet_pton(self.listen.family, peer[0])[-4:]
@@ -79,7 +88,8 @@ class Worker:
         self._accepts += 1
         self._area["accepts"] = self._accepts
 
-    def _serve(self, connection: socket.socket) -> None:
+    def handle(self, connection: socket.socket) -> None:
+        """Work, answer one byte, hold and close."""
         if self._work_ns:
             until = time.thread_time_ns() + self._work_ns
             while time.thread_time_ns() < until:

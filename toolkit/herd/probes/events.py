@@ -12,9 +12,10 @@ KIND_ACCEPT: Final = 3
 KIND_CALL: Final = 4
 
 FLAG_RETURNED: Final = 1
+FLAG_CHAINED: Final = 2
 
 #: Names of ``enum wait``, by value.
-BLOCKED_IN: Final = (None, "accept", "epoll", "select", "poll", "other")
+BLOCKED_IN: Final = (None, "accept", "epoll", "select", "poll", "other", "lock")
 
 EVENT: Final = np.dtype(
     [

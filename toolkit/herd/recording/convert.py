@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from herd.probes.events import (
     BLOCKED_IN,
+    FLAG_CHAINED,
     FLAG_RETURNED,
     KIND_ACCEPT,
     KIND_ARRIVAL,
@@ -27,6 +28,7 @@ from herd.recording.schema import TABLES
 _Array = np.ndarray[Any, Any]
 _CHUNK: Final = 1 << 18
 
+CAUSES: Final = ("other", "arrival", "chained", "lock")
 OUTCOMES: Final = ("productive", "wasted_in_kernel", "wasted_in_user")
 
 
@@ -152,13 +154,18 @@ def _arrivals(e: _Array, cast: Cast) -> pa.Table:
 
 def _wakeups(e: _Array, cast: Cast) -> pa.Table:
     # Inside the window, but not waiting for a connection: another cause.
-    waited = np.isin(e["what"], [i for i, n in enumerate(BLOCKED_IN) if n not in (None, "other")])
+    waited = np.isin(
+        e["what"], [i for i, n in enumerate(BLOCKED_IN) if n not in (None, "other", "lock")]
+    )
     by_arrival = (e["arrival"] != 0) & waited
     returned = (e["flags"] & FLAG_RETURNED) != 0
     outcome = np.where(e["accepts"] > 0, 0, np.where(returned, 2, 1))
     # Not asleep again by the end of the recording: only an accept that was made is known.
     unknown = ~by_arrival | ((e["end"] == 0) & (e["accepts"] == 0))
     running = e["begin"] != 0
+    chained = (e["flags"] & FLAG_CHAINED) != 0
+    locked = e["what"] == BLOCKED_IN.index("lock")
+    cause = np.where(by_arrival, np.where(chained, 2, 1), np.where(locked, 3, 0)).astype("int32")
     return _table(
         "wakeups",
         {
@@ -166,7 +173,7 @@ def _wakeups(e: _Array, cast: Cast) -> pa.Table:
             "cpu": e["cpu"].astype("int32"),
             "worker": cast.worker_of(e["tid"]),
             "tid": e["tid"].astype("int32"),
-            "cause": _text(by_arrival.astype("int32"), ["other", "arrival"]),
+            "cause": _text(cause, list(CAUSES)),
             "arrival": _null_where(e["arrival"].astype("int64"), ~by_arrival),
             "listener": cast.cookie_of(np.where(by_arrival, e["listener"], 0)),
             "blocked_in": _text(e["what"], list(BLOCKED_IN)),

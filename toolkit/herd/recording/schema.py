@@ -83,10 +83,12 @@ TABLES: Final[dict[str, Table]] = {
             Column("cpu", "int32", "where the waker ran"),
             Column("worker", "int32", "number of the worker, from 0"),
             Column("tid", "int32", "its thread id"),
-            Column("cause", "text", "arrival, or other"),
-            Column("arrival", "int64", "the arrival that caused it"),
+            Column("cause", "text", "arrival; chained: by the waker of its epoll set; lock; other"),
+            Column("arrival", "int64", "the arrival that caused it, directly or chained"),
             Column("listener", "uint64", "cookie of that arrival's listener"),
-            Column("blocked_in", "text", "what it waited in: accept, epoll, select, poll, other"),
+            Column(
+                "blocked_in", "text", "what it waited in: accept, epoll, select, poll, lock, other"
+            ),
             Column("running_ns", "int64", "first ran on a CPU"),
             Column("running_cpu", "int32", "that CPU"),
             Column("slept_ns", "int64", "slept again"),

@@ -84,11 +84,17 @@ def _rows(summary: dict[str, Any]) -> Iterator[tuple[str, str | Text]]:
             "wakeups",
             f"{wakeups['total']} = {wakeups['productive']} productive + {wakeups['wasted_in_kernel']} wasted"
             f" in kernel + {wakeups['wasted_in_user']} wasted in user space;"
-            f" {wakeups['other_causes']} of other causes",
+            f" {_apart(wakeups)}",
         )
     yield "predicted to wake", prediction["who"]
     yield "fairness", _fairness(summary["fairness"])
     yield "cost/connection", _cost(summary["cost"])
+
+
+def _apart(wakeups: dict[str, Any]) -> str:
+    """Wakeups that no arrival caused, and those that it caused through another worker."""
+    parts = [f"{wakeups[name]} {name}" for name in ("chained", "lock") if wakeups[name]]
+    return ", ".join([*parts, f"{wakeups['other_causes']} of other causes"])
 
 
 def _fairness(fairness: dict[str, float | None]) -> str:

@@ -6,13 +6,27 @@ A file defines one subclass of :class:`~herd.strategies._base.Strategy`; its ``n
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+from collections.abc import Mapping
 
 from herd.discover import modules, named, plugins, unknown
 from herd.errors import UsageError
-from herd.strategies._base import Listen, Prediction, Server, Strategy
+from herd.strategies._base import Listen, Option, Prediction, Server, Strategy
 
-__all__ = ["Listen", "Prediction", "Server", "Strategy", "find", "load", "names", "reference"]
+__all__ = [
+    "Listen",
+    "Option",
+    "Prediction",
+    "Server",
+    "Strategy",
+    "choose",
+    "find",
+    "load",
+    "names",
+    "options",
+    "reference",
+]
 
 
 def names() -> list[str]:
@@ -51,3 +65,33 @@ def load(where: str) -> type[Strategy]:
 def find(name: str) -> type[Strategy]:
     """The strategy called ``name``."""
     return load(reference(name))
+
+
+def options() -> dict[str, Option]:
+    """Every option of every strategy; one of another package that can't be imported has none."""
+    found: dict[str, Option] = {}
+    for name in names():
+        with contextlib.suppress(Exception):
+            for option in find(name).options:
+                same = found.get(option.name)
+                choices = dict.fromkeys([*(same.choices if same else ()), *option.choices])
+                found[option.name] = Option(option.name, tuple(choices), option.means)
+    return found
+
+
+def choose(name: str, chosen: Mapping[str, str]) -> dict[str, str]:
+    """What was chosen for a strategy, with its defaults.
+
+    :raises UsageError: the strategy has no such option, or the option no such choice
+    """
+    known = {option.name: option for option in find(name).options}
+    for key, value in chosen.items():
+        if key not in known:
+            error = unknown(f"option of strategy {name}", key, known)
+            takes = [other for other in names() if key in {o.name for o in find(other).options}]
+            raise (
+                UsageError(error.message, f"--{key} is for {', '.join(takes)}") if takes else error
+            )
+        if value not in known[key].choices:
+            raise unknown(f"--{key}", value, known[key].choices)
+    return {key: option.default for key, option in known.items()} | dict(chosen)

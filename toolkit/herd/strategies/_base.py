@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -28,6 +29,24 @@ class Prediction:
     def exactly(cls, expected: float, who: str, why: str) -> Prediction:
         """A prediction that holds within 2 %, which leaves room for a stray overlap of arrivals."""
         return cls(expected * 0.98, expected, expected * 1.02, who, why)
+
+
+@dataclass(frozen=True)
+class Option:
+    """Something that can be chosen about a strategy: ``--name choice``.
+
+    :param choices: the first is the default
+    :param means: one line for ``--help``
+    """
+
+    name: str
+    choices: tuple[str, ...]
+    means: str
+
+    @property
+    def default(self) -> str:
+        """What is chosen if nothing is said."""
+        return self.choices[0]
 
 
 @dataclass(frozen=True)
@@ -73,11 +92,18 @@ class Server(Protocol):
     """What a worker offers to the strategy that runs in it (``herd.pool.worker.Worker``)."""
 
     index: int
+    workers: int
     listen: Listen
     listener: socket.socket
 
     def accept(self) -> bool:
         """Accept one connection and serve it; ``False`` if there was none (EAGAIN)."""
+
+    def take(self) -> socket.socket | None:
+        """Accept one connection, to be given to :meth:`handle`; ``None`` if there was none."""
+
+    def handle(self, connection: socket.socket) -> None:
+        """Serve a connection."""
 
     def timeout(self) -> float | None:
         """Seconds until a held connection must be closed; ``None`` without one."""
@@ -90,12 +116,20 @@ class Strategy:
     """One way to wait for connections.
 
     A worker is made by ``fork``; :meth:`prepare` runs in it once, :meth:`serve` until it is stopped.
+
+    :param chosen: by the name of the option; what isn't in it has its default
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]  #: one line
     #: A worker that blocks in accept can't watch the clock: it sleeps while it holds a connection.
     blocks_in_accept: ClassVar[bool] = False
+    #: The last worker begins to wait first.
+    waits_in_reverse: ClassVar[bool] = False
+    options: ClassVar[tuple[Option, ...]] = ()
+
+    def __init__(self, chosen: Mapping[str, str] | None = None) -> None:
+        self.chosen = {option.name: option.default for option in self.options} | dict(chosen or {})
 
     @classmethod
     def predict(cls, workers: int) -> Prediction:
@@ -120,3 +154,6 @@ class Strategy:
     def serve(self, server: Server) -> None:
         """In the worker: wait, accept, serve, until the worker is stopped."""
         raise NotImplementedError
+
+    def close(self) -> None:
+        """In the parent, after the workers have ended: remove what would outlive them."""

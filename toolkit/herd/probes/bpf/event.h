@@ -12,9 +12,10 @@
 #define KIND_CALL 4
 
 #define FLAG_RETURNED 1 /* the worker left the kernel between wakeup and sleep */
+#define FLAG_CHAINED 2  /* woken by a worker that took an event of the same epoll set, not by the arrival */
 
 /* What a worker was blocked in when it was woken: BLOCKED_IN in herd/probes/events.py. */
-enum wait { WAIT_NONE, WAIT_ACCEPT, WAIT_EPOLL, WAIT_SELECT, WAIT_POLL, WAIT_OTHER };
+enum wait { WAIT_NONE, WAIT_ACCEPT, WAIT_EPOLL, WAIT_SELECT, WAIT_POLL, WAIT_OTHER, WAIT_LOCK };
 
 struct event {
 	u64 time;    /* arrival; wakeup: made runnable; accept: returned; call: entered */

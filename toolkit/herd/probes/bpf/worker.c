@@ -125,6 +125,20 @@ static __always_inline void worker_ran(struct worker *w)
 }
 
 /*
+ * A worker that takes a level-triggered event wakes one more waiter of its epoll set, from its own epoll_wait
+ * (ep_done_scan(), fs/eventpoll.c). That wakeup goes to the account of the arrival which woke the waker.
+ */
+static __always_inline void chained(struct event *e)
+{
+	struct worker *waker = current_worker();
+	if (!waker || waker->wait != WAIT_EPOLL || !waker->wakeup.time)
+		return;
+	e->arrival = waker->wakeup.arrival;
+	e->listener = waker->wakeup.listener;
+	e->flags = FLAG_CHAINED;
+}
+
+/*
  * sched_waking, under the worker's pi_lock and only if it sleeps or is about to.
  * open: this CPU's window if the wakeup was caused by its arrival, else NULL
  */
@@ -144,6 +158,8 @@ static __always_inline void worker_waking(u32 tid, struct window *open)
 		e.arrival = open->arrival;
 		e.listener = open->listener;
 	}
+	else if (w->wait == WAIT_EPOLL)
+		chained(&e);
 	e.what = w->wait;
 	w->on_cpu = 0;
 	w->maybe_slept = 0;
@@ -210,6 +226,12 @@ static __always_inline u32 wait_of(long nr)
 #endif
 	case __NR_ppoll:
 		return WAIT_POLL;
+	case __NR_fcntl:
+	case __NR_flock:
+	case __NR_futex:
+	case __NR_semop:
+	case __NR_semtimedop:
+		return WAIT_LOCK;
 	}
 	return WAIT_OTHER;
 }

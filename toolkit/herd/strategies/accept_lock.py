@@ -1,0 +1,51 @@
+"""Accept under a lock, as Apache's ``Mutex`` and uWSGI's ``--thunder-lock`` do."""
+
+from __future__ import annotations
+
+import socket
+
+from herd.strategies import _locks
+from herd.strategies._base import Listen, Option, Prediction, Server, Strategy
+
+
+class AcceptLock(Strategy):
+    """One worker waits for a connection, the others for the lock."""
+
+    name = "accept-lock"
+    summary = "accept(2) serialised by a lock between processes"
+    blocks_in_accept = True
+    options = (Option("lock", tuple(_locks.KINDS), "The lock of strategy accept-lock."),)
+
+    @classmethod
+    def predict(cls, workers: int) -> Prediction:
+        """One of the socket's; the lock's are counted apart."""
+        return Prediction.exactly(
+            1.0,
+            who="whoever holds the lock; the lock has its own wakeups",
+            why="only one worker at a time is in inet_csk_accept() (net/ipv4/inet_connection_sock.c);"
+            " the others sleep in the lock",
+        )
+
+    def open(self, listen: Listen) -> socket.socket:
+        """Listen, and make the lock that the workers inherit."""
+        self.lock = _locks.KINDS[self.chosen["lock"]]()
+        return super().open(listen)
+
+    def prepare(self, server: Server) -> None:
+        """Take part in the lock."""
+        self.lock.join()
+
+    def serve(self, server: Server) -> None:
+        """Let the lock go as soon as the connection is there, before serving it."""
+        while True:
+            self.lock.acquire()
+            try:
+                connection = server.take()
+            finally:
+                self.lock.release()
+            if connection is not None:
+                server.handle(connection)
+
+    def close(self) -> None:
+        """Leave no lock behind."""
+        self.lock.remove()
