@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from herd.config import RunConfig
+from herd.crew import Crew
 from herd.errors import HerdError, HostError, Interrupted, UsageError
 from herd.recording import write
 from herd.recording.read import Recording
@@ -119,14 +120,15 @@ def _same_rate(configs: Sequence[RunConfig]) -> list[RunConfig]:
 def _run_here(configs: Sequence[RunConfig], comparison: Comparison, progress: Progress) -> None:
     from herd import runner
 
-    for number, config in enumerate(configs, 1):
-        where = f"{config.strategy} ({number} of {len(configs)})"
-        try:
-            _add(comparison, config, runner.run(config, _prefixed(progress, where)))
-        except Interrupted:
-            raise
-        except HerdError as error:
-            _add(comparison, config, error)
+    with Crew(configs[0].probes, configs[0].workers) as crew:
+        for number, config in enumerate(configs, 1):
+            tell = _prefixed(progress, f"{config.strategy} ({number} of {len(configs)})")
+            try:
+                _add(comparison, config, runner.run(config, tell, crew=crew))
+            except Interrupted:
+                raise
+            except HerdError as error:
+                _add(comparison, config, error)
 
 
 def _prefixed(progress: Progress, where: str) -> Progress:

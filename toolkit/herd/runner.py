@@ -13,6 +13,7 @@ from typing import Final
 
 from herd import area, counters, limits
 from herd.config import AUTO, RunConfig, cpus
+from herd.crew import Crew
 from herd.errors import HerdError, HostError
 from herd.facts import Facts, ProbeFacts
 from herd.pool.log import LAYOUT as POOL_LAYOUT
@@ -38,10 +39,12 @@ def run(
     progress: Progress = lambda what, done, total: None,
     *,
     picture: bool = True,
+    crew: Crew | None = None,
 ) -> Recording:
     """Run an experiment and return its recording.
 
     :param picture: draw ``overview.png`` and ``.svg`` into it
+    :param crew: probes that have served, or will serve, another run, too; by default it has its own
     :raises HerdError: nothing was started, or (with the recording kept) the run ended early
     """
     config = config.resolved()
@@ -50,14 +53,23 @@ def run(
         raise HostError(f"strategy {config.strategy} cannot run here: {why_not}", "herd strategies")
     limits.check(config)
     directory, aside = write.place(config)
-    return _Run(config, directory, aside, progress, picture).run()
+    if crew is not None:
+        return _Run(config, directory, aside, progress, picture, crew).run()
+    with Crew(config.probes, config.workers) as own:
+        return _Run(config, directory, aside, progress, picture, own).run()
 
 
 class _Run:
     """The state of one run. The methods stand in the order in which they are called."""
 
     def __init__(
-        self, config: RunConfig, directory: Path, aside: Path, progress: Progress, picture: bool
+        self,
+        config: RunConfig,
+        directory: Path,
+        aside: Path,
+        progress: Progress,
+        picture: bool,
+        crew: Crew,
     ) -> None:
         from herd.host.metadata import metadata
 
@@ -79,7 +91,7 @@ class _Run:
         )
         self._supervisor = Supervisor(config.timeout_s)
         self._supervisor.on_death = self._note_death
-        self._probes: list[Child] = []
+        self._crew = crew
         self._pool: Child | None = None
         self._loads: list[Child] = []
 
@@ -112,7 +124,7 @@ class _Run:
             self._facts.ended_by = self._facts.ended_by or error
 
     def _children(self) -> list[Child]:
-        return [*self._probes, *([self._pool] if self._pool else []), *self._loads]
+        return [*self._crew.children, *([self._pool] if self._pool else []), *self._loads]
 
     def _note_death(self, message: Message) -> None:
         worker, status = message["worker"], message["status"]
@@ -130,7 +142,7 @@ class _Run:
 
     def _start(self) -> None:
         self._progress("starting", 0, 0)
-        self._spawn_probes()
+        self._crew.start()
         self._spawn_pool()
         self._spawn_loads()
         _preload(self._picture)
@@ -141,20 +153,6 @@ class _Run:
         assert self._pool is not None
         self._pool.channel.send({"do": "go"})
         self._supervisor.expect("waiting", [self._pool], self._children())
-
-    def _spawn_probes(self) -> None:
-        for name in self._config.probes:
-            probe = Child(f"{name} probe", "herd.probes.main")
-            facts = ProbeFacts(name, raw=f"events-{name}.raw")
-            self._probes.append(probe)
-            self._facts.probes.append(facts)
-            probe.channel.send(
-                {
-                    "probe": name,
-                    "capacity": self._config.workers,
-                    "events": str(self._aside / facts.raw),
-                }
-            )
 
     def _spawn_pool(self) -> None:
         config = self._config
@@ -182,27 +180,31 @@ class _Run:
         ]
 
     def _attach(self) -> None:
-        if not self._probes:
+        crew = self._crew
+        if not crew.children:
             self._facts.notes.append("wakeups are unknown: --probe none was asked for")
             return
         try:
-            attached = self._supervisor.expect("attached", self._probes, self._children())
+            if not crew.attached:
+                crew.attached = self._supervisor.expect("attached", crew.children, self._children())
         except (HostError, ChildFailed) as error:
             if self._config.probe != AUTO:
                 raise
             self._do_without(error)
             return
-        for facts, said in zip(self._facts.probes, attached, strict=True):
-            facts.mode, facts.functions = said["mode"], said["functions"]
+        for said in crew.attached:
+            mode = said["mode"]
+            facts = ProbeFacts(mode, raw=f"events-{mode}.raw", functions=said["functions"])
+            self._facts.probes.append(facts)
             self._facts.notes += said["notes"]
+        for probe, facts in zip(crew.children, self._facts.probes, strict=True):
+            probe.channel.send({"do": "record", "events": str(self._aside / facts.raw)})
+        self._supervisor.expect("recording", crew.children, self._children())
 
     def _do_without(self, error: HerdError) -> None:
         note = f"wakeups are unknown: {error.message.splitlines()[0]}"
         self._facts.notes.append(f"{note}; try: {error.hint}" if error.hint else note)
-        for probe in self._probes:
-            probe.stop()
-        self._probes.clear()
-        self._facts.probes.clear()
+        self._crew.stop()
 
     def _ready_pool(self) -> None:
         assert self._pool is not None
@@ -239,9 +241,9 @@ class _Run:
 
     def _watch(self) -> None:
         listeners = list(dict.fromkeys(self._facts.cookies))
-        for probe in self._probes:
+        for probe in self._crew.children:
             probe.channel.send({"do": "watch", "tids": self._facts.pids, "cookies": listeners})
-        self._supervisor.expect("watching", self._probes, self._children())
+        self._supervisor.expect("watching", self._crew.children, self._children())
 
     # -- run --------------------------------------------------------------------------------------
 
@@ -281,7 +283,7 @@ class _Run:
         if self._facts.ended_by:
             for load in self._loads:
                 load.channel.send({"do": "stop"})
-        for probe, facts in zip(self._probes, self._facts.probes, strict=True):
+        for probe, facts in zip(self._crew.children, self._facts.probes, strict=True):
             self._stop_probe(probe, facts)
         self._stop_pool()
 
@@ -303,8 +305,10 @@ class _Run:
             self._facts.exit_status[ended["worker"]] = ended["status"]
 
     def _stop_children(self) -> None:
-        for child in reversed(self._children()):
+        for child in [*self._loads, *([self._pool] if self._pool else [])]:
             child.stop()
+        if self._facts.ended_by:
+            self._crew.stop()  # what a probe may still say is no other run's business
         self._facts.attempted = sum(load["started"] for load in self.load_areas)
 
     # -- write ------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from herd.config import parse
+from herd.crew import Crew
 from herd.errors import HerdError
 from herd.host import mounts
 
@@ -39,14 +40,14 @@ class _Teller:
         aside.rename(self._file)
 
 
-def _run(folder: Path, number: int, values: dict[str, Any]) -> None:
+def _run(folder: Path, number: int, values: dict[str, Any], crew: Crew) -> None:
     from herd import runner
 
     # Recorded in the guest's own memory: the shared folder is slow, and that must not show.
     with tempfile.TemporaryDirectory(prefix="herd-guest-") as scratch:
         config = parse(values | {"output": f"{scratch}/run", "kernel": "host"})
         try:
-            recording = runner.run(config, _Teller(folder, number), picture=False)
+            recording = runner.run(config, _Teller(folder, number), picture=False, crew=crew)
         except HerdError as error:
             said = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
             (folder / f"{number}.error.json").write_text(json.dumps(said))
@@ -61,12 +62,14 @@ def main() -> int:
     folder = Path(sys.argv[1])
     mounts.ensure_mounts()
     failed = 0
-    for number, values in enumerate(json.loads((folder / "runs.json").read_text())):
-        try:
-            _run(folder, number, values)
-        except Exception:
-            failed = 1
-            traceback.print_exc()
+    runs = json.loads((folder / "runs.json").read_text())
+    with Crew(parse(runs[0]).probes, runs[0]["workers"]) as crew:
+        for number, values in enumerate(runs):
+            try:
+                _run(folder, number, values, crew)
+            except Exception:
+                failed = 1
+                traceback.print_exc()
     return failed
 
 

@@ -1,7 +1,8 @@
 """The probe process: bcc lives and may die here, not in the controller.
 
-It is told ``{...spec}``, ``{"do": "watch"}`` and ``{"do": "stop"}``, and says ``attached``, ``watching``,
-``stopped`` or ``failed``. In between it drains the kernel's ring to ``spec["events"]``.
+It is told ``{...spec}``, then for each run ``{"do": "record"}``, ``{"do": "watch"}``, ``{"do": "stop"}``, and says
+``attached``, ``recording``, ``watching``, ``stopped`` or ``failed``. In a run it drains the kernel's ring to a
+file.
 """
 
 from __future__ import annotations
@@ -33,62 +34,64 @@ def _attach(wanted: str, capacity: int) -> tuple[str, Session]:
 
 
 class Recorder:
-    """Drains a session's ring into a file."""
+    """Drains a session's ring into a file: one run."""
 
     def __init__(self, session: Session, path: str) -> None:
         self._session = session
         self._out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        session.begin()
 
     def drain(self) -> None:
         """Take what is there."""
         self._session.ring.drain(self._out)
 
     def stop(self) -> Message:
-        """Detach, take the rest, and account for everything."""
-        self._session.detach()
+        """Track nobody any more, take the rest, and account for everything."""
+        tally = self._session.end()
         self.drain()
         still_open = self._session.open_wakeups()
         os.write(self._out, still_open.tobytes())
         os.close(self._out)
-        tally = self._session.tally() | {
-            "kept": self._session.ring.kept,
-            "calls": self._session.calls,
-        }
-        return {"event": "stopped", "unfinished": len(still_open), **tally}
+        tally |= {"kept": self._session.ring.kept, "unfinished": len(still_open)}
+        return {"event": "stopped", **tally}
 
 
-def _record(recorder: Recorder, session: Session, channel: Channel) -> None:
+def _serve_runs(session: Session, channel: Channel) -> None:
+    recorder = None
     while not channel.closed:
-        order = channel.receive(_DRAIN_EVERY_S)
-        recorder.drain()
+        order = channel.receive(_DRAIN_EVERY_S if recorder else None)
+        if recorder:
+            recorder.drain()
         if order is None:
             continue
-        if order["do"] == "watch":
+        if order["do"] == "record":
+            recorder = Recorder(session, order["events"])
+            channel.send({"event": "recording"})
+        elif order["do"] == "watch":
             session.watch(order["tids"], order["cookies"])
             channel.send({"event": "watching"})
-        elif order["do"] == "stop":
+        elif order["do"] == "stop" and recorder:
             channel.send(recorder.stop())
-            return
+            recorder = None
 
 
 def main() -> None:
-    """Serve one run."""
+    """Serve one run, or several that follow each other."""
     channel = serve()
     spec = channel.receive(timeout=None)
     if spec is None:
         return
     try:
         mode, session = _attach(spec["probe"], spec["capacity"])
-        recorder = Recorder(session, spec["events"])
         probe = session.probe
         functions, notes = list(probe.functions), probe.notes()
         channel.send({"event": "attached", "mode": mode, "functions": functions, "notes": notes})
-        _record(recorder, session, channel)
+        _serve_runs(session, channel)
     except HerdError as error:
         failure = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
         channel.send({"event": "failed", **failure})
     except OSError as error:
-        message = f"the probe process cannot write {spec['events']}: {error.strerror}"
+        message = f"the probe process cannot write what it records: {error.strerror}"
         channel.send({"event": "failed", "message": message, "hint": None, "exit_code": 1})
     channel.receive(timeout=None)
 

@@ -59,6 +59,7 @@ class Session:
                 f"the {mode.name} probe could not be loaded: {error}", "herd doctor"
             ) from error
         self._check_layout()
+        self._words: list[int] = []
         self.ring = Ring(self._bpf["events"].map_fd, _RING_PAGES * 4096)
 
     def _check_layout(self) -> None:
@@ -67,6 +68,13 @@ class Session:
         ours = [(name, EVENT.fields[name][1]) for name in EVENT.names or ()]  # type: ignore[index]
         if theirs != ours or ctypes.sizeof(event) != EVENT.itemsize:
             raise HostError("bpf/event.h and herd/probes/events.py disagree; reinstall herd")
+
+    def begin(self) -> None:
+        """Forget the run before: counts begin at 0, arrivals at 1."""
+        for name in ("workers", "listeners", "pending", "sequence", "tally"):
+            self._bpf[name].clear()
+        self.ring.kept = 0
+        self.probe.begin(self._bpf)
 
     def watch(self, tids: list[int], cookies: list[int]) -> None:
         """Track these workers and listeners from now on; a listener's index is its place, from 1."""
@@ -80,21 +88,28 @@ class Session:
         words: dict[int, int] = {}
         for tid in tids:
             words[tid >> 6] = words.get(tid >> 6, 0) | 1 << (tid & 63)
+        self._track(words)
+        self._words = list(words)
+
+    def _track(self, words: dict[int, int]) -> None:
         tracked = self._bpf["tracked"]
         for word, bits in words.items():
             tracked[tracked.Key(word)] = tracked.Leaf(bits)
 
-    def detach(self) -> None:
-        """Stop watching; what was recorded stays readable."""
-        self.calls = self.probe.calls(self._bpf)  # what a kprobe missed is forgotten with it
-        for name in list(self._bpf.kprobe_fds):
-            self._bpf.detach_kprobe_event(name)
-        for name in list(self._bpf.raw_tracepoint_fds):
-            self._bpf.detach_raw_tracepoint(name)
-        for name in list(self._bpf.kfunc_entry_fds):
-            self._bpf.detach_kfunc(name)
-        for name in list(self._bpf.kfunc_exit_fds):
-            self._bpf.detach_kretfunc(name)
+    def end(self) -> dict[str, Any]:
+        """Track nobody any more.
+
+        :returns: ``produced`` and ``lost``, how many records the kernel made, and dropped since the ring was
+            full; ``calls`` by function
+        """
+        self._track(dict.fromkeys(self._words, 0))
+        self._bpf["listeners"].clear()
+        per_cpu = self._bpf["tally"].values()[0]
+        return {
+            "calls": self.probe.calls(self._bpf),
+            "produced": sum(sum(cpu.produced) for cpu in per_cpu),
+            "lost": sum(cpu.lost for cpu in per_cpu),
+        }
 
     def open_wakeups(self) -> np.ndarray[Any, Any]:
         """Wakeups of workers that have not slept again, as records."""
@@ -103,11 +118,3 @@ class Session:
         records["event"] = np.frombuffer(b"".join(leaves), EVENT)
         records["event"]["kind"] = KIND_WAKEUP
         return records
-
-    def tally(self) -> dict[str, int]:
-        """How many records the kernel produced, and lost since the ring was full."""
-        per_cpu = self._bpf["tally"].values()[0]
-        return {
-            "produced": sum(sum(cpu.produced) for cpu in per_cpu),
-            "lost": sum(cpu.lost for cpu in per_cpu),
-        }

@@ -75,6 +75,9 @@ class Probe:
         :param capacity: how many workers there may be
         """
 
+    def begin(self, bpf: Any) -> None:
+        """Forget the run before."""
+
     def watch(self, bpf: Any, tids: list[int]) -> None:
         """Prepare for these workers, before they are tracked."""
 

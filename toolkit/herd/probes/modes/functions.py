@@ -65,6 +65,7 @@ class Functions(Probe):
             for name in wanted
             if btf.function_id(name) is not None and (traceable is None or name in traceable)
         )
+        self._missed_before: dict[str, int] = {}
         self.missing = [name for name in wanted if name not in self.functions]
         if any(name in _NEEDED for name in self.missing):
             raise HostError(f"this kernel has no function {', '.join(self.missing)} to probe")
@@ -102,6 +103,12 @@ class Functions(Probe):
                 event=name, fn_name=f"return__{name}", maxactive=capacity + _SPARE_RETURNS
             )
 
+    def begin(self, bpf: Any) -> None:
+        """Count from 0; what the kernel counts by itself goes on, and is taken off."""
+        for name in ("calls", "accepting", "notifying"):
+            bpf[name].clear()
+        self._missed_before = self._missed(bpf)
+
     def watch(self, bpf: Any, tids: list[int]) -> None:
         """Room for each worker's own calls of accept."""
         accepting = bpf["accepting"]
@@ -117,7 +124,7 @@ class Functions(Probe):
                 "entries": sum(cpu.entries for cpu in per_cpu[number]),
                 "returns": sum(cpu.returns for cpu in per_cpu[number]),
                 "elsewhere": sum(cpu.elsewhere for cpu in per_cpu[number]),
-                "missed": missed.get(name, 0),
+                "missed": missed.get(name, 0) - self._missed_before.get(name, 0),
             }
             for number, name in enumerate(self.functions, 1)
         }

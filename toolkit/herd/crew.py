@@ -1,0 +1,50 @@
+"""The probe processes: compiled and attached once, for one run or for several that follow each other."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from herd.process import Child, Message
+
+
+class Crew:
+    """Starts them; each records a run after the other.
+
+    :param names: of the probe modes, or ``auto``; none: wakeups stay unknown
+    :param capacity: how many workers a run may have
+    """
+
+    def __init__(self, names: list[str], capacity: int) -> None:
+        self.names = names
+        self.capacity = capacity
+        self.children: list[Child] = []
+        #: What each said of itself when it had attached.
+        self.attached: list[Message] = []
+
+    def start(self) -> None:
+        """Start them, unless they live: attaching takes a while, so that others can start meanwhile."""
+        if self.children and all(child.process.poll() is None for child in self.children):
+            return
+        self.stop()
+        for name in self.names:
+            child = Child(f"{name} probe", "herd.probes.main")
+            child.channel.send({"probe": name, "capacity": self.capacity})
+            self.children.append(child)
+
+    def stop(self) -> None:
+        """End them; the kernel detaches their programs."""
+        for child in self.children:
+            child.stop()
+        self.children.clear()
+        self.attached.clear()
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
