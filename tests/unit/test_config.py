@@ -19,6 +19,7 @@ CONFIGS = {
     "everything set": {
         "strategy": "epoll-exclusive",
         "kernel": "6.1",
+        "options": {},
         "workers": 32,
         "connections": 17,
         "rate": 250.5,
@@ -80,6 +81,18 @@ def test_a_file_is_read_and_flags_win(tmp_path):
     config, _ = config_from(file, (("load", str(CPU)),), workers=6, strategy=None)
     assert (config.strategy, config.workers, config.rate) == ("epoll", 6, "settled")
     assert config.pin == Pin(load=str(CPU))
+
+
+def test_an_option_belongs_to_a_strategy_and_has_its_choices():
+    assert parse({"strategy": "accept-lock"}).resolved().options == {"lock": "fcntl"}
+    chosen = parse({"strategy": "accept-lock", "options": {"lock": "futex"}}).resolved()
+    assert chosen.options == {"lock": "futex"}
+    assert parse(msgspec.to_builtins(chosen)) == chosen
+    with pytest.raises(UsageError, match="unknown --lock 'flok'; did you mean 'flock'"):
+        parse({"strategy": "accept-lock", "options": {"lock": "flok"}}).resolved()
+    with pytest.raises(UsageError, match="strategy accept 'lock'") as refused:
+        parse({"options": {"lock": "futex"}}).resolved()
+    assert refused.value.hint == "--lock is for accept-lock"
 
 
 def test_a_file_can_hold_a_commands_own_keys_as_words_or_as_a_list(tmp_path):

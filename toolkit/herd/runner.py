@@ -112,6 +112,7 @@ class _Run:
         except BaseException:
             # Nothing was recorded: leave no trace.
             shutil.rmtree(self._aside, ignore_errors=True)
+            self._crew.stop()
             raise
         try:
             self._send()

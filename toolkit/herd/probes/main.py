@@ -1,8 +1,8 @@
 """The probe process: bcc lives and may die here, not in the controller.
 
-It is told ``{...spec}``, then for each run ``{"do": "record"}``, ``{"do": "watch"}``, ``{"do": "stop"}``, and says
-``attached``, ``recording``, ``watching``, ``stopped`` or ``failed``. In a run it drains the kernel's ring to a
-file.
+It is told ``{...spec}``, then for each run ``{"do": "record"}``, ``{"do": "watch"}`` and ``{"do": "stop"}``.
+It says ``attached``, then ``recording``, ``watching`` and ``stopped``, or ``failed``. In a run it drains the
+kernel's ring to a file.
 """
 
 from __future__ import annotations
