@@ -1,0 +1,164 @@
+"""bpf(2) by ctypes: maps and programs without a compiler, for processes that must stay small."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+from typing import Final
+
+_SYSTEM_CALL: Final = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351, "ppc64le": 361}
+_MAP_CREATE: Final = 0
+_MAP_UPDATE_ELEM: Final = 2
+_PROG_LOAD: Final = 5
+_INSTRUCTION_BYTES: Final = 8
+_LOG_BYTES: Final = 1 << 24
+#: What the verifier says last of every program, whether it takes it or not.
+_STATISTICS: Final = ("processed ", "verification time ", "stack depth ")
+
+
+class _MapCreate(ctypes.Structure):
+    """``union bpf_attr`` of BPF_MAP_CREATE, include/uapi/linux/bpf.h."""
+
+    _fields_ = (
+        ("map_type", ctypes.c_uint32),
+        ("key_size", ctypes.c_uint32),
+        ("value_size", ctypes.c_uint32),
+        ("max_entries", ctypes.c_uint32),
+        ("map_flags", ctypes.c_uint32),
+        ("inner_map_fd", ctypes.c_uint32),
+        ("numa_node", ctypes.c_uint32),
+        ("map_name", ctypes.c_char * 16),
+    )
+
+
+class _MapUpdate(ctypes.Structure):
+    """``union bpf_attr`` of BPF_MAP_UPDATE_ELEM."""
+
+    _fields_ = (
+        ("map_fd", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+        ("key", ctypes.c_uint64),
+        ("value", ctypes.c_uint64),
+        ("flags", ctypes.c_uint64),
+    )
+
+
+class _ProgLoad(ctypes.Structure):
+    """``union bpf_attr`` of BPF_PROG_LOAD."""
+
+    _fields_ = (
+        ("prog_type", ctypes.c_uint32),
+        ("insn_cnt", ctypes.c_uint32),
+        ("insns", ctypes.c_uint64),
+        ("license", ctypes.c_uint64),
+        ("log_level", ctypes.c_uint32),
+        ("log_size", ctypes.c_uint32),
+        ("log_buf", ctypes.c_uint64),
+        ("kern_version", ctypes.c_uint32),
+        ("prog_flags", ctypes.c_uint32),
+        ("prog_name", ctypes.c_char * 16),
+        ("prog_ifindex", ctypes.c_uint32),
+        ("expected_attach_type", ctypes.c_uint32),
+        ("prog_btf_fd", ctypes.c_uint32),
+        ("func_info_rec_size", ctypes.c_uint32),
+        ("func_info", ctypes.c_uint64),
+        ("func_info_cnt", ctypes.c_uint32),
+        ("line_info_rec_size", ctypes.c_uint32),
+        ("line_info", ctypes.c_uint64),
+        ("line_info_cnt", ctypes.c_uint32),
+        ("attach_btf_id", ctypes.c_uint32),
+    )
+
+
+def call(command: int, attributes: ctypes.Structure) -> int:
+    """The system call; returns what it returns.
+
+    :raises OSError: the kernel refuses, or the number of the call on this machine is not known
+    """
+    number = _SYSTEM_CALL.get(platform.machine())
+    if number is None:
+        raise OSError(errno.ENOSYS, f"bpf(2) is unknown on {platform.machine()}")
+    libc = ctypes.CDLL(None, use_errno=True)
+    result: int = libc.syscall(number, command, ctypes.byref(attributes), ctypes.sizeof(attributes))
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+def create_map(
+    name: str, kind: int, *, value_bytes: int, entries: int = 1, key_bytes: int = 4, flags: int = 0
+) -> int:
+    """Make a map; returns its descriptor, with which it goes unless a program holds it.
+
+    :param name: at most 15 characters, for bpftool
+    :param kind: ``enum bpf_map_type``
+    """
+    attributes = _MapCreate(
+        map_type=kind,
+        key_size=key_bytes,
+        value_size=value_bytes,
+        max_entries=entries,
+        map_flags=flags,
+        map_name=name.encode(),
+    )
+    return call(_MAP_CREATE, attributes)
+
+
+def update(map_fd: int, key: bytes, value: bytes) -> None:
+    """Write one element of a map."""
+    at, to = ctypes.create_string_buffer(key), ctypes.create_string_buffer(value)
+    attributes = _MapUpdate(
+        map_fd=map_fd, key=ctypes.addressof(at), value=ctypes.addressof(to), flags=0
+    )
+    call(_MAP_UPDATE_ELEM, attributes)
+
+
+def load(
+    kind: int, code: bytes, *, name: str = "", attach_type: int = 0, attach_btf_id: int = 0
+) -> int:
+    """Load a program; returns its descriptor.
+
+    :param kind: ``enum bpf_prog_type``
+    :param code: its instructions, eight bytes each
+    :raises OSError: the kernel refuses it; the text has the verifier's reason where it gave one
+    """
+    instructions = ctypes.create_string_buffer(code, len(code))
+    license_ = ctypes.create_string_buffer(b"GPL")
+    attributes = _ProgLoad(
+        prog_type=kind,
+        insn_cnt=len(code) // _INSTRUCTION_BYTES,
+        insns=ctypes.addressof(instructions),
+        license=ctypes.addressof(license_),
+        prog_name=name.encode(),
+        expected_attach_type=attach_type,
+        attach_btf_id=attach_btf_id,
+    )
+    try:
+        return call(_PROG_LOAD, attributes)
+    except OSError as error:
+        number = error.errno or 0
+        reason = verdict(_log(attributes))
+        text = os.strerror(number) + (f": {reason}" if reason else "")
+        raise OSError(number, text) from error
+
+
+def _log(attributes: _ProgLoad) -> str:
+    """What the verifier says of a program that was refused: it is asked only then, since it is slow."""
+    log = ctypes.create_string_buffer(_LOG_BYTES)
+    attributes.log_level = 1
+    attributes.log_size = len(log)
+    attributes.log_buf = ctypes.addressof(log)
+    try:
+        os.close(call(_PROG_LOAD, attributes))
+    except OSError:
+        return log.value.decode(errors="replace")
+    return ""
+
+
+def verdict(log: str) -> str:
+    """The line of a verifier's log that says why: the last that isn't statistics."""
+    lines = [line.strip() for line in log.splitlines()]
+    reasons = [line for line in lines if line and not line.startswith(_STATISTICS)]
+    return reasons[-1] if reasons else ""
