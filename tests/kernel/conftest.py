@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -96,16 +98,22 @@ def herd(tmp_path: Path) -> Iterator[Herd]:
     command = Herd(tmp_path)
     yield command
     until(lambda: not command.processes(), f"the end of every process: {command.processes()}", 10)
-    until(lambda: not _programs(), f"the end of every BPF program: {_programs()}", 10)
+    until(lambda: not _programs(), "the end of every BPF program", 10)
 
 
-def _programs() -> list[int]:
-    """BPF programs of herd's that nobody holds any more; another run's own have a holder."""
+def _programs() -> set[int]:
+    """BPF programs of herd's that no process holds; those of a run beside us have a holder."""
     listed = subprocess.run(
         ["bpftool", "--json", "prog", "show"], capture_output=True, text=True, check=True
     )
-    return [
-        p["id"]
-        for p in json.loads(listed.stdout)
-        if str(p.get("name", "")).startswith("raw_tracepoint") and not p.get("pids")
-    ]
+    names = {p["id"]: str(p.get("name", "")) for p in json.loads(listed.stdout)}
+    ours = {number for number, name in names.items() if name.startswith("raw_tracepoint")}
+    return ours - _held() if ours else ours
+
+
+def _held() -> set[int]:
+    found: set[int] = set()
+    for info in Path("/proc").glob("[0-9]*/fdinfo/*"):
+        with contextlib.suppress(OSError):
+            found.update(map(int, re.findall(r"^prog_id:\s*(\d+)", info.read_text(), re.MULTILINE)))
+    return found

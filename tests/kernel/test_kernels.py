@@ -174,6 +174,18 @@ def test_a_kernel_that_is_not_there_is_said(herd):
     assert "herd kernels install 5.99" in done.stderr
 
 
+def test_a_kernel_that_is_not_there_doesnt_keep_the_others_from_running(herd):
+    args = ("-S", "accept", "-K", "5.99,host", "-n", "2", "-c", "10", "--rate", "settled")
+    code, found, _ = compare(herd, *args)
+    assert code == 0
+    assert [run["accepts"] for run in found["runs"]] == [10]
+    [absent] = found["unavailable"]
+    assert (absent["kernel"], absent["strategy"]) == ("5.99", "accept")
+    assert "not installed" in absent["why"]
+    code, found, _ = compare(herd, "-K", "5.99")
+    assert code == 3
+
+
 def test_a_host_without_qemu_is_told_how_to_get_it(herd, tmp_path):
     programs = tmp_path / "bin"
     programs.mkdir()

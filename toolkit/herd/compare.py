@@ -138,7 +138,11 @@ def _prefixed(progress: Progress, where: str) -> Progress:
 def _run_there(configs: Sequence[RunConfig], comparison: Comparison, progress: Progress) -> None:
     from herd.kernels.run import run_all
 
-    for config, result in zip(configs, run_all(configs, progress), strict=True):
+    try:
+        results = run_all(configs, progress)
+    except HostError as error:  # no such kernel, nothing to boot it with
+        results = [error] * len(configs)
+    for config, result in zip(configs, results, strict=True):
         _add(comparison, config, result)
 
 

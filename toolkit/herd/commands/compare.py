@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from herd.commands._options import config_from, run_options
-from herd.errors import HerdError
+from herd.errors import HerdError, HostError
 
 if TYPE_CHECKING:
     from herd.compare import Comparison
@@ -51,6 +51,8 @@ def command(
         _print(found)
     if not found.ok:
         click.get_current_context().exit(HerdError.exit_code)
+    if not found.runs:
+        click.get_current_context().exit(HostError.exit_code)
 
 
 def _print(found: Comparison) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import platform
 import resource
-import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +15,7 @@ from herd.errors import HostError
 from herd.host import headers, mounts, privileges
 from herd.host.packages import install_command
 from herd.host.trial import TRIALS, Outcome, attempt
+from herd.kernels import catalog, tools
 
 BTF = Path("/sys/kernel/btf/vmlinux")
 
@@ -178,22 +176,16 @@ def _descriptors() -> Check:
 
 
 def _virtual_machines() -> Check:
-    machine = platform.machine()
-    emulator = shutil.which(f"qemu-system-{machine}")
-    virtme = shutil.which("vng") or importlib.util.find_spec("virtme_ng")
-    # Whether it is there is all that is asked: opening /dev/kvm hangs on some hosts.
-    kvm = "is there" if Path("/dev/kvm").exists() else "is missing: slow emulation"
-    mends = [
-        *([] if emulator else [install_command("qemu")]),
-        *([] if virtme else [f"{sys.executable} -m pip install virtme-ng"]),
-    ]
+    absent = tools.missing()
+    kernels = ", ".join(kernel.release for kernel in catalog.installed()) or "no kernel to boot yet"
     return Check(
         name="virtual machines",
-        found=not mends,
-        detail=f"{emulator or f'no qemu-system-{machine}'}, {'' if virtme else 'no '}virtme-ng,"
-        f" /dev/kvm {kvm}",
+        found=not absent,
+        detail=f"lacks {', '.join(absent)}" if absent else f"qemu and virtme-ng; {kernels}",
         costs="the same run on another kernel is not possible",
-        mend=" && ".join(mends) or None,
+        mend=f"{'' if os.geteuid() == 0 else 'sudo '}{sys.executable} -m herd kernels install 6.1"
+        if absent
+        else None,
         required=False,
     )
 

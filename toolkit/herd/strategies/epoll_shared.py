@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import socket
 
-from herd.strategies._base import Listen, Prediction
+from herd.strategies._base import Listen, Prediction, Server
 from herd.strategies.epoll import Epoll
 
 
@@ -22,11 +22,12 @@ class EpollShared(Epoll):
         return Prediction(
             expected * 0.98,
             expected,
-            3.0 if workers > 1 else 1.02,
-            who="the last to wait, which wakes the last but one: uneven",
+            workers * 1.02,
+            who="the last to wait, which wakes the last but one, and so on until one has accepted",
             why="waiters of one set are exclusive and join at the head (ep_poll()); but a level-triggered"
             " item goes back on the ready list, and ep_done_scan() then wakes one more (fs/eventpoll.c),"
-            " which finds the connection taken, or is so fast that it wakes a third",
+            " which finds the connection taken, or if not, wakes a third: two where the first is"
+            " quick, more on a busy machine",
         )
 
     def open(self, listen: Listen) -> socket.socket:
@@ -37,5 +38,5 @@ class EpollShared(Epoll):
         self.epoll.register(listener.fileno(), self.events)
         return listener
 
-    def prepare(self, server: object) -> None:
+    def prepare(self, server: Server) -> None:
         """All is inherited."""

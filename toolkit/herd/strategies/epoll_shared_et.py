@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import select
 
-from herd.strategies._base import Prediction, Server
+from herd.strategies._base import Prediction
 from herd.strategies.epoll_et import EpollEt
 from herd.strategies.epoll_shared import EpollShared
 
 
-class EpollSharedEt(EpollShared):
+class EpollSharedEt(EpollShared, EpollEt):
     """One set and one edge: one wakeup."""
 
     name = "epoll-shared-et"
@@ -25,7 +25,3 @@ class EpollSharedEt(EpollShared):
             why="waiters of one set are exclusive and join at the head (ep_poll()), and an edge-triggered"
             " item is not put back by ep_send_events() (fs/eventpoll.c)",
         )
-
-    def serve(self, server: Server) -> None:
-        """Take all there is: no second event tells of what is left."""
-        EpollEt.serve(self, server)  # type: ignore[arg-type]

@@ -8,14 +8,9 @@ from herd.strategies.epoll_exclusive import EpollExclusive
 from herd.strategies.epoll_shared import EpollShared
 
 
-class EpollSharedExclusive(EpollShared):
+class EpollSharedExclusive(EpollShared, EpollExclusive):
     """The flag is about several sets on one socket: with one set it changes nothing."""
 
     name = "epoll-shared-exclusive"
     summary = "as epoll-shared, the socket registered with EPOLLEXCLUSIVE"
     events = select.EPOLLIN | select.EPOLLEXCLUSIVE
-
-    @classmethod
-    def unavailable(cls) -> str | None:
-        """Try to register a socket with EPOLLEXCLUSIVE."""
-        return EpollExclusive.unavailable()

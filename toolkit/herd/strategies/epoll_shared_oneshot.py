@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import select
 
-from herd.strategies._base import Prediction, Server
+from herd.strategies._base import Prediction
 from herd.strategies.epoll_oneshot import EpollOneshot
 from herd.strategies.epoll_shared import EpollShared
 
 
-class EpollSharedOneshot(EpollShared):
+class EpollSharedOneshot(EpollShared, EpollOneshot):
     """One set and one shot: one wakeup, and no two workers ever accept at once."""
 
     name = "epoll-shared-oneshot"
@@ -25,7 +25,3 @@ class EpollSharedOneshot(EpollShared):
             why="waiters of one set are exclusive and join at the head (ep_poll()), and ep_send_events()"
             " disarms the item (fs/eventpoll.c)",
         )
-
-    def serve(self, server: Server) -> None:
-        """Accept one, then arm the item again."""
-        EpollOneshot.serve(self, server)  # type: ignore[arg-type]
