@@ -156,7 +156,7 @@ def test_bad_input_is_refused_before_anything_starts(herd, args, code, said, tmp
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("strategy", ["accept", "reuseport"])
+@pytest.mark.parametrize("strategy", ["accept", "reuseport", "reuseport-ebpf"])
 def test_a_port_in_use_is_said(herd, strategy):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import socket
@@ -111,11 +112,17 @@ class Chooser:
     """
 
     def __init__(self) -> None:
-        self._sockets = bpf.create_map("herd_sockets", _SOCKETS, value_bytes=8, entries=_ROOM)
-        self._state = bpf.create_map(
-            "herd_state", _ARRAY, value_bytes=_STATE_BYTES, flags=_MMAPABLE
-        )
-        self._memory = mmap.mmap(self._state, _STATE_BYTES)
+        with contextlib.ExitStack() as undo:
+            self._sockets = bpf.create_map("herd_sockets", _SOCKETS, value_bytes=8, entries=_ROOM)
+            undo.callback(os.close, self._sockets)
+            self._state = bpf.create_map(
+                "herd_state", _ARRAY, value_bytes=_STATE_BYTES, flags=_MMAPABLE
+            )
+            undo.callback(os.close, self._state)
+            memory = undo.enter_context(mmap.mmap(self._state, _STATE_BYTES))
+            self._words = undo.enter_context(memoryview(memory).cast("Q"))
+            #: Let go of the maps.
+            self.close = undo.pop_all().close
 
     def attach(self, sock: socket.socket, policy: str, workers: int) -> None:
         """Let the program of ``policy`` choose in the group that ``sock`` is in.
@@ -135,13 +142,7 @@ class Chooser:
 
     def set_load(self, index: int, connections: int) -> None:
         """Say how many connections a worker has; a write to memory, no system call."""
-        struct.pack_into("=Q", self._memory, _LOADS + 8 * index, connections)
-
-    def close(self) -> None:
-        """Let go of the maps."""
-        self._memory.close()
-        os.close(self._state)
-        os.close(self._sockets)
+        self._words[_LOADS // 8 + index] = connections
 
 
 class ReuseportEbpf(Reuseport):
@@ -180,13 +181,12 @@ class ReuseportEbpf(Reuseport):
         return None
 
     def open(self, listen: Listen) -> socket.socket:
-        """Hold the port, and make the maps that the workers inherit."""
-        held = super().open(listen)
+        """Make the maps that the workers inherit, and hold the port."""
         try:
             self._chooser = Chooser()
         except OSError as error:
             raise HostError(f"cannot make the maps of reuseport-ebpf: {error.strerror}") from error
-        return held
+        return super().open(listen)
 
     def prepare(self, server: Server) -> None:
         """Listen, and put the socket into the map; the first worker gives the group its program."""
@@ -213,7 +213,3 @@ class ReuseportEbpf(Reuseport):
                 self._chooser.set_load(server.index, 1)
                 server.handle(connection)
                 self._chooser.set_load(server.index, 0)
-
-    def close(self) -> None:
-        """Let go of the maps."""
-        self._chooser.close()
