@@ -87,6 +87,12 @@ def test_a_rate_is_told_with_its_unit(summary):
     assert "250.5/s" in text(summary)[0]
 
 
+def test_signals_are_shown_where_there_were_any(summary):
+    assert "signals/connection" not in figures(text(summary))
+    summary["signals"] = 3 * summary["accepts"]
+    assert figures(text(summary))["signals/connection"].startswith("3.00  (600 received")
+
+
 def test_a_prediction_that_failed_says_so(summary):
     summary["prediction"]["held"] = False
     assert "NOT held" in figures(text(summary))["wakeups/connection"]

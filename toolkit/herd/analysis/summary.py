@@ -35,6 +35,7 @@ def summarise(recording: Recording) -> dict[str, Any]:
         },
         "arrivals": len(recording.arrivals) if seen(recording) else None,
         "accepts": accepts,
+        "signals": _signals(recording),
         "wakeups": _wakeups(recording, accepts) if seen(recording) else _unknown_wakeups(recording),
         "prediction": run["prediction"]
         | {"held": _held(recording, accepts) if seen(recording) else None},
@@ -45,6 +46,12 @@ def summarise(recording: Recording) -> dict[str, Any]:
         "calls": run["probe"]["calls"],
         "integrity": run["integrity"],
     }
+
+
+def _signals(recording: Recording) -> int | None:
+    """Signals that told workers of connections; ``None`` where nobody counted them."""
+    signals = recording.workers["signals"]
+    return int(signals.sum()) if signals.notna().all() else None
 
 
 def _errors(recording: Recording) -> dict[str, int]:

@@ -20,6 +20,7 @@ LAYOUT: Final = Layout(
         "accepts",
         "closed",
         "eagain",
+        "signals",
         "errors",
         "unlogged",
         *(f"before_{name}" for name in USAGE),

@@ -110,6 +110,10 @@ class Worker:
         self._closed += 1
         self._area["closed"] = self._closed
 
+    def signalled(self) -> None:
+        """Count a signal that told of connections."""
+        self._area["signals"] += 1
+
     def timeout(self) -> float | None:
         """Seconds until a held connection must be closed; ``None`` without one."""
         return max(0.0, self._held[0][0] - time.monotonic()) if self._held else None

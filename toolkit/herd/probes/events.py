@@ -15,7 +15,7 @@ FLAG_RETURNED: Final = 1
 FLAG_CHAINED: Final = 2
 
 #: Names of ``enum wait``, by value.
-BLOCKED_IN: Final = (None, "accept", "epoll", "select", "poll", "other", "lock")
+BLOCKED_IN: Final = (None, "accept", "epoll", "select", "poll", "other", "lock", "signal")
 
 EVENT: Final = np.dtype(
     [

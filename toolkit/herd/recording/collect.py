@@ -96,6 +96,7 @@ def _workers(facts: Facts, pool: list[Area], counted: np.ndarray[Any, Any] | Non
             "listener": facts.cookies[worker],
             "accepts": area["accepts"],
             "eagain": area["eagain"],
+            "signals": area["signals"],
             "errors": area["errors"],
             "wakeups": None if counted is None else int(counted[0, worker]),
             "wasted": None if counted is None else int(counted[1, worker]),

@@ -22,6 +22,8 @@ WAKE_FUNCTIONS: Final = {
     "ep_autoremove_wake_function": "epoll",
     "pollwake": "select or poll",
 }
+#: Sends the signal that wakes a task in sigtimedwait: no wait-queue entry, and no wake function.
+SIGNAL_FUNCTION: Final = "sock_wake_async"
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,9 @@ TABLES: Final[dict[str, Table]] = {
             Column("arrival", "int64", "the arrival that caused it, directly or chained"),
             Column("listener", "uint64", "cookie of that arrival's listener"),
             Column(
-                "blocked_in", "text", "what it waited in: accept, epoll, select, poll, lock, other"
+                "blocked_in",
+                "text",
+                "what it waited in: accept, epoll, select, poll, signal, lock, other",
             ),
             Column("running_ns", "int64", "first ran on a CPU"),
             Column("running_cpu", "int32", "that CPU"),
@@ -139,6 +143,7 @@ TABLES: Final[dict[str, Table]] = {
             Column("listener", "uint64", "cookie of the socket that it accepts on"),
             Column("accepts", "int64", "connections, by its own count"),
             Column("eagain", "int64", "accepts that found nothing, by its own count"),
+            Column("signals", "int64", "signals that told it of connections, by its own count"),
             Column("errors", "int64", "accepts or answers that failed otherwise"),
             Column("wakeups", "int64", "by an arrival"),
             Column("wasted", "int64", "of them, without a connection accepted"),

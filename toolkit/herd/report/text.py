@@ -86,6 +86,9 @@ def _rows(summary: dict[str, Any]) -> Iterator[tuple[str, str | Text]]:
             f" in kernel + {wakeups['wasted_in_user']} wasted in user space;"
             f" {_apart(wakeups)}",
         )
+    if summary["signals"] and summary["accepts"]:
+        each = summary["signals"] / summary["accepts"]
+        yield "signals/connection", f"{each:.2f}  ({summary['signals']} received by the workers)"
     yield "predicted to wake", prediction["who"]
     yield "fairness", _fairness(summary["fairness"])
     yield "cost/connection", _cost(summary["cost"])

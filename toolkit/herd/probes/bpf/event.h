@@ -15,7 +15,16 @@
 #define FLAG_CHAINED 2  /* woken by a worker that took an event of the same epoll set, not by the arrival */
 
 /* What a worker was blocked in when it was woken: BLOCKED_IN in herd/probes/events.py. */
-enum wait { WAIT_NONE, WAIT_ACCEPT, WAIT_EPOLL, WAIT_SELECT, WAIT_POLL, WAIT_OTHER, WAIT_LOCK };
+enum wait {
+	WAIT_NONE,
+	WAIT_ACCEPT,
+	WAIT_EPOLL,
+	WAIT_SELECT,
+	WAIT_POLL,
+	WAIT_OTHER,
+	WAIT_LOCK,
+	WAIT_SIGNAL
+};
 
 struct event {
 	u64 time;    /* arrival; wakeup: made runnable; accept: returned; call: entered */

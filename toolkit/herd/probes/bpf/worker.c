@@ -232,6 +232,8 @@ static __always_inline u32 wait_of(long nr)
 	case __NR_semop:
 	case __NR_semtimedop:
 		return WAIT_LOCK;
+	case __NR_rt_sigtimedwait:
+		return WAIT_SIGNAL;
 	}
 	return WAIT_OTHER;
 }
