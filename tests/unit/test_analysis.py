@@ -224,6 +224,23 @@ def test_percentiles_leave_out_what_is_unknown():
     assert percentiles(pd.Series([None], dtype="Int64")) is None
 
 
+def serve(directory: Path, served: list[int]) -> None:
+    """As if the run had counted who serves."""
+    edit_table(
+        directory,
+        "workers",
+        lambda rows: [row.update(served=n) for row, n in zip(rows, served, strict=True)],
+    )
+
+
+def test_fairness_is_about_who_serves_where_that_is_known(copy):
+    accepts = load(copy).summary["fairness"]
+    serve(copy, [0, 200] + [0] * 14)
+    served = load(copy).summary["fairness"]
+    assert accepts["max_over_mean"] < served["max_over_mean"] == 16
+    assert served["jain"] == 1 / 16
+
+
 # --- the conservation laws
 
 
@@ -281,6 +298,14 @@ def test_damage_in_a_table_breaks_its_law_and_no_other(law, table, change, says,
     edit_table(copy, table, change)
     assert broken(copy) == [law]
     assert says in detail(copy, law)
+
+
+def test_a_connection_that_was_accepted_and_not_served_breaks_its_law_and_no_other(copy):
+    serve(copy, [0, 200] + [0] * 14)
+    assert broken(copy) == []
+    serve(copy, [0, 199] + [0] * 14)
+    assert broken(copy) == [LAWS[2]]
+    assert "served by the workers 199" in detail(copy, LAWS[2])
 
 
 def undecide(rows: list[dict[str, Any]]) -> None:

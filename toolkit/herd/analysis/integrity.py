@@ -81,6 +81,8 @@ def _accounts(recording: Recording) -> dict[str, Any]:
         "established": int(recording.connections["established_ns"].notna().sum()),
         "accepts of the workers": int(recording.workers["accepts"].sum()),
     }
+    if recording.workers["served"].notna().all():
+        counts["served by the workers"] = int(recording.workers["served"].sum())
     if seen(recording):
         counts["arrivals"] = len(recording.arrivals)
         counts["accepts in the kernel"] = len(recording.accepts)

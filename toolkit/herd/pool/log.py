@@ -18,6 +18,7 @@ LAYOUT: Final = Layout(
         "state",
         "cookie",
         "accepts",
+        "served",
         "closed",
         "eagain",
         "signals",

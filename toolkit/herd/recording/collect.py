@@ -95,6 +95,7 @@ def _workers(facts: Facts, pool: list[Area], counted: np.ndarray[Any, Any] | Non
             "pid": facts.pids[worker],
             "listener": facts.cookies[worker],
             "accepts": area["accepts"],
+            "served": area["served"],
             "eagain": area["eagain"],
             "signals": area["signals"],
             "errors": area["errors"],
