@@ -224,6 +224,23 @@ def test_percentiles_leave_out_what_is_unknown():
     assert percentiles(pd.Series([None], dtype="Int64")) is None
 
 
+def serve(directory: Path, served: list[int]) -> None:
+    """As if the run had counted who serves."""
+    edit_table(
+        directory,
+        "workers",
+        lambda rows: [row.update(served=n) for row, n in zip(rows, served, strict=True)],
+    )
+
+
+def test_fairness_is_about_who_serves_where_that_is_known(copy):
+    accepts = load(copy).summary["fairness"]
+    serve(copy, [0, 200] + [0] * 14)
+    served = load(copy).summary["fairness"]
+    assert accepts["max_over_mean"] < served["max_over_mean"] == 16
+    assert served["jain"] == 1 / 16
+
+
 # --- the conservation laws
 
 
@@ -283,6 +300,14 @@ def test_damage_in_a_table_breaks_its_law_and_no_other(law, table, change, says,
     assert says in detail(copy, law)
 
 
+def test_a_connection_that_was_accepted_and_not_served_breaks_its_law_and_no_other(copy):
+    serve(copy, [0, 200] + [0] * 14)
+    assert broken(copy) == []
+    serve(copy, [0, 199] + [0] * 14)
+    assert broken(copy) == [LAWS[2]]
+    assert "served by the workers 199" in detail(copy, LAWS[2])
+
+
 def undecide(rows: list[dict[str, Any]]) -> None:
     next(row for row in rows if row["outcome"] == "wasted_in_kernel")["outcome"] = None
 
@@ -304,6 +329,60 @@ def test_counters_of_the_kernel_are_compared_not_taken(copy):
         edit_run(copy, "counters", when, "ListenDrops", value=12345)
     checked = integrity.check(load(copy))
     assert (checked["listen_drops"], checked["ok"]) == (0, True)
+
+
+# --- function probes
+
+
+WAKERS = ["wakeups = wake functions that woke", "every signal is an arrival's"]
+
+
+@pytest.fixture
+def functions(copy):
+    """The epoll run as function probes would have recorded it, its last 16 wakeups made by signals."""
+    edit_table(copy, "wakeups", lambda rows: [w.update(blocked_in="signal") for w in _last(rows)])
+    woken = raw(copy, "wakeups")
+    calls = [
+        dict.fromkeys(c.name for c in TABLES["calls"].columns)
+        | {"function": _waker(blocked_in), "arrival": arrival, "result": int(blocked_in == "epoll")}
+        for blocked_in, arrival in zip(woken["blocked_in"], woken["arrival"], strict=True)
+        if arrival
+    ]
+    edit_table(copy, "calls", lambda rows: rows.extend(calls))
+    nothing = {"entries": 0, "returns": 0, "elsewhere": 0, "missed": 0}
+    edit_run(copy, "probe", "calls", value={"inet_csk_accept": nothing})
+    return copy
+
+
+def _last(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows if row["arrival"] == 200]
+
+
+def _waker(blocked_in: str) -> str:
+    return "sock_wake_async" if blocked_in == "signal" else "ep_autoremove_wake_function"
+
+
+def wakers(directory: Path) -> list[tuple[bool, str]]:
+    laws = {law["name"]: law for law in integrity.check(load(directory))["checks"]}
+    return [(laws[name]["ok"], laws[name]["detail"]) for name in WAKERS]
+
+
+def test_wakeups_by_a_wait_queue_and_by_signals_have_their_own_wakers(functions):
+    assert wakers(functions) == [
+        (True, "3184 = 3184"),
+        (True, "1 arrivals, 1 of them through sock_wake_async"),
+    ]
+
+
+def test_a_wakeup_that_no_wake_function_made_breaks_its_law(functions):
+    edit_table(functions, "calls", lambda rows: rows[7].update(result=0))
+    assert wakers(functions)[0] == (False, "3184 = 3183")
+    assert wakers(functions)[1][0] is True
+
+
+def test_a_signal_that_the_kernel_did_not_send_breaks_its_law(functions):
+    edit_table(functions, "wakeups", lambda rows: _last(rows)[0].update(arrival=199))
+    assert wakers(functions)[1] == (False, "2 arrivals, 1 of them through sock_wake_async")
 
 
 # --- without a probe

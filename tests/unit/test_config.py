@@ -95,6 +95,13 @@ def test_an_option_belongs_to_a_strategy_and_has_its_choices():
     assert refused.value.hint == "--lock is for accept-lock"
 
 
+def test_a_rate_that_is_left_open_knows_what_was_chosen_about_the_strategy():
+    herd = {"strategy": "sigio", "workers": 1024}
+    one = parse(herd | {"options": {"owner": "one"}}).resolved()
+    assert one.rate > parse(herd).resolved().rate
+    assert one.rate == parse({"strategy": "accept", "workers": 1024}).resolved().rate
+
+
 def test_a_file_can_hold_a_commands_own_keys_as_words_or_as_a_list(tmp_path):
     file = tmp_path / "compare.toml"
     file.write_text('strategies = "all"\nkernels = ["6.1", "host"]\nworkers = 5\n')

@@ -120,10 +120,10 @@ def test_what_is_in_network_order_says_so():
 def test_numbers_have_the_names_that_the_c_header_gives_them():
     text = HEADER.read_text()
     defines = dict(re.findall(r"#define (KIND_\w+|FLAG_\w+) (\d+)", text))
-    assert len(defines) == 6
+    assert len(defines) == 7
     for name, value in defines.items():
         assert getattr(probe, name) == int(value)
-    enum = re.search(r"enum wait \{(.*?)\}", text)
+    enum = re.search(r"enum wait \{(.*?)\}", text, re.S)
     assert enum
     waits = [name.strip().removeprefix("WAIT_").lower() for name in enum[1].split(",")]
     assert waits == ["none" if name is None else name for name in probe.BLOCKED_IN]
@@ -235,6 +235,25 @@ def test_a_wakeup_that_no_arrival_caused_has_another_cause(changes, tmp_path):
     assert found["cause"] == "other"
     assert (found["arrival"], found["listener"], found["outcome"]) == (None, None, None)
     assert (found["time_ns"], found["worker"], found["accepts"]) == (1010, 1, 1)
+
+
+def test_who_waits_for_a_signal_waits_for_a_connection(tmp_path):
+    found = row(tmp_path, "wakeups", WAKEUP | {"what": probe.BLOCKED_IN.index("signal")})
+    assert (found["cause"], found["arrival"], found["outcome"]) == ("arrival", 1, "productive")
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"flags": probe.FLAG_HANDED | probe.FLAG_RETURNED}, "handoff"),
+        ({"flags": probe.FLAG_RETURNED}, "other"),  # its client's data, say
+        ({"arrival": 1, "flags": 0}, "other"),  # inside the window by chance
+    ],
+)
+def test_a_connection_that_is_passed_on_is_no_arrivals_wakeup(changes, cause, tmp_path):
+    waiting = {"arrival": 0, "what": probe.BLOCKED_IN.index("recvmsg"), "accepts": 0}
+    found = row(tmp_path, "wakeups", WAKEUP | waiting | changes)
+    assert (found["cause"], found["arrival"], found["outcome"]) == (cause, None, None)
 
 
 @pytest.mark.parametrize("code", range(len(probe.BLOCKED_IN)))

@@ -143,6 +143,19 @@ def test_a_recording_reads_as_the_schema_says(copy):
     assert len(recording.workers) == 16
 
 
+def test_a_column_that_was_not_yet_recorded_is_null(copy):
+    file = copy / "workers.parquet"
+    pq.write_table(pq.read_table(file).drop_columns(["errors"]), file)
+    recording = load(copy)
+    assert list(recording.workers.columns) == [c.name for c in TABLES["workers"].columns]
+    assert recording.workers["errors"].isna().all()
+    assert recording.table("workers", ["errors"]).shape == (16, 1)
+
+
+def test_signals_are_unknown_where_nobody_counted_them(copy):
+    assert load(copy).summary["signals"] is None
+
+
 def test_integers_with_nulls_stay_integers(copy):
     wakeups = load(copy).wakeups
     assert wakeups["arrival"].dtype == pd.Int64Dtype()

@@ -87,6 +87,20 @@ def test_a_rate_is_told_with_its_unit(summary):
     assert "250.5/s" in text(summary)[0]
 
 
+def test_who_serves_is_shown_where_it_is_not_who_accepts(summary):
+    for worker in summary["workers"]:
+        worker["served"] = worker["accepts"]
+    assert "served/worker" not in "\n".join(text(summary))
+    summary["workers"][0]["served"] += 1
+    assert "served/worker" in "\n".join(text(summary))
+
+
+def test_signals_are_shown_where_there_were_any(summary):
+    assert "signals/connection" not in figures(text(summary))
+    summary["signals"] = 3 * summary["accepts"]
+    assert figures(text(summary))["signals/connection"].startswith("3.00  (600 received")
+
+
 def test_a_prediction_that_failed_says_so(summary):
     summary["prediction"]["held"] = False
     assert "NOT held" in figures(text(summary))["wakeups/connection"]

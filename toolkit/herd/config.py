@@ -68,8 +68,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         _check_names(self)
         _check_loopback(self.host)
         cpus(self.pin.workers), cpus(self.pin.load)
-        rate = self._rate(strategy.predict(self.workers).expected)
         options = choose(self.strategy, self.options)
+        rate = self._rate(strategy(options).prediction(self.workers).expected)
         changes: dict[str, Any] = {
             "rate": rate,
             "connections": self._connections(rate),

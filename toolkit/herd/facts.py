@@ -55,7 +55,8 @@ class Facts:
 
     def as_json(self) -> dict[str, Any]:
         """``run.json``, without ``integrity``."""
-        prediction = find(self.config.strategy).predict(self.config.workers)
+        strategy = find(self.config.strategy)(self.config.options)
+        prediction = strategy.prediction(self.config.workers)
         return {
             "schema": VERSION,
             "herd": __version__,

@@ -5,14 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from herd.analysis.summary import seen
-from herd.recording.schema import WAKE_FUNCTIONS
+from herd.recording.schema import SIGNAL_FUNCTION, WAKE_FUNCTIONS
 
 if TYPE_CHECKING:
     from herd.recording.read import Recording
 
 
 #: Functions that decide whether a wakeup is an arrival's.
-_BRACKETS: Final = {"sock_def_readable", "inet_csk_accept", "__wake_up_common", *WAKE_FUNCTIONS}
+_BRACKETS: Final = {
+    "sock_def_readable",
+    "inet_csk_accept",
+    "__wake_up_common",
+    SIGNAL_FUNCTION,
+    *WAKE_FUNCTIONS,
+}
 
 
 def check(recording: Recording) -> dict[str, Any]:
@@ -75,6 +81,8 @@ def _accounts(recording: Recording) -> dict[str, Any]:
         "established": int(recording.connections["established_ns"].notna().sum()),
         "accepts of the workers": int(recording.workers["accepts"].sum()),
     }
+    if recording.workers["served"].notna().all():
+        counts["served by the workers"] = int(recording.workers["served"].sum())
     if seen(recording):
         counts["arrivals"] = len(recording.arrivals)
         counts["accepts in the kernel"] = len(recording.accepts)
@@ -135,13 +143,28 @@ def _calls(recording: Recording) -> list[dict[str, Any]]:
     # An interrupt inside a probe of the same function is missed; it is of no account where no wakeup is
     # bracketed by it: such a call is another socket's.
     returned = not bad and not missed.keys() & _BRACKETS and 0 <= unreturned <= waiting
-    calls = recording.calls
-    woke = int(((calls["result"] == 1) & calls["function"].isin(WAKE_FUNCTIONS)).sum())
-    caused = int((recording.wakeups["cause"] == "arrival").sum())
     return [
         _law("every call returned", returned, detail + (f"; open: {bad}" if bad else "")),
-        _law("wakeups = wake functions that woke", woke == caused, f"{caused} = {woke}"),
+        *_wakers(recording),
     ]
+
+
+def _wakers(recording: Recording) -> list[dict[str, Any]]:
+    """Who was woken through the wait queue, by a wake function; and who by a signal, without one."""
+    calls = recording.calls
+    wakeups = recording.wakeups[recording.wakeups["cause"] == "arrival"]
+    signalled = wakeups["blocked_in"] == "signal"
+    woke = int(((calls["result"] == 1) & calls["function"].isin(WAKE_FUNCTIONS)).sum())
+    queued = int((~signalled).sum())
+    laws = [_law("wakeups = wake functions that woke", woke == queued, f"{queued} = {woke}")]
+    if signalled.any():
+        arrivals = set(wakeups[signalled]["arrival"])
+        told = set(calls[calls["function"] == SIGNAL_FUNCTION]["arrival"].dropna())
+        detail = (
+            f"{len(arrivals)} arrivals, {len(arrivals & told)} of them through {SIGNAL_FUNCTION}"
+        )
+        laws.append(_law("every signal is an arrival's", arrivals <= told, detail))
+    return laws
 
 
 def _agreement(recording: Recording) -> list[dict[str, Any]]:

@@ -35,16 +35,23 @@ def summarise(recording: Recording) -> dict[str, Any]:
         },
         "arrivals": len(recording.arrivals) if seen(recording) else None,
         "accepts": accepts,
+        "signals": _signals(recording),
         "wakeups": _wakeups(recording, accepts) if seen(recording) else _unknown_wakeups(recording),
         "prediction": run["prediction"]
         | {"held": _held(recording, accepts) if seen(recording) else None},
         "workers": _workers(recording),
-        "fairness": fairness(recording.workers["accepts"]),
+        "fairness": fairness(shares(recording)),
         "latency_us": _latency(recording),
         "cost": _cost(recording, accepts),
         "calls": run["probe"]["calls"],
         "integrity": run["integrity"],
     }
+
+
+def _signals(recording: Recording) -> int | None:
+    """Signals that told workers of connections; ``None`` where nobody counted them."""
+    signals = recording.workers["signals"]
+    return int(signals.sum()) if signals.notna().all() else None
 
 
 def _errors(recording: Recording) -> dict[str, int]:
@@ -82,7 +89,7 @@ def _held(recording: Recording, accepts: int) -> bool | None:
 def _wakeups(recording: Recording, accepts: int) -> dict[str, Any]:
     caused = by_arrival(recording)
     counts = recording.wakeups["cause"].value_counts()
-    causes = {name: int(counts.get(name, 0)) for name in ("chained", "lock", "other")}
+    causes = {name: int(counts.get(name, 0)) for name in ("chained", "lock", "handoff", "other")}
     outcomes = caused["outcome"].value_counts()
     in_kernel = int(outcomes.get("wasted_in_kernel", 0))
     in_user = int(outcomes.get("wasted_in_user", 0))
@@ -96,6 +103,7 @@ def _wakeups(recording: Recording, accepts: int) -> dict[str, Any]:
         "wasted_in_user": in_user,
         "chained": causes["chained"],
         "lock": causes["lock"],
+        "handoff": causes["handoff"],
         "other_causes": causes["other"],
     }
 
@@ -109,7 +117,7 @@ def _unknown_wakeups(recording: Recording) -> dict[str, Any]:
         "wasted_in_kernel",
         "wasted_in_user",
     )
-    unknown: dict[str, Any] = dict.fromkeys((*names, "chained", "lock", "other_causes"))
+    unknown: dict[str, Any] = dict.fromkeys((*names, "chained", "lock", "handoff", "other_causes"))
     return unknown | {"predicted_per_connection": recording.run["prediction"]["expected"]}
 
 
@@ -130,16 +138,22 @@ def _workers(recording: Recording) -> list[dict[str, Any]]:
     ]
 
 
-def fairness(accepts: pd.Series[Any]) -> dict[str, float | None]:
+def shares(recording: Recording) -> pd.Series[Any]:
+    """Connections of each worker: those it served; those it accepted, where only they were counted."""
+    workers = recording.workers
+    return workers["served"].fillna(workers["accepts"])
+
+
+def fairness(connections: pd.Series[Any]) -> dict[str, float | None]:
     """How evenly connections fell on workers.
 
-    :param accepts: connections of each worker
+    :param connections: of each worker
     :returns: ``jain`` (Σx)² / (n Σx²), 1 = even, 1/n = all to one; ``max_over_mean``; ``chi2_p``, the
         probability of shares at least this uneven if each connection chose its worker at random
     """
     from scipy.special import chdtrc
 
-    counts = accepts.to_numpy("float64")
+    counts = connections.to_numpy("float64")
     total, size = counts.sum(), len(counts)
     if not total:
         return {"jain": None, "max_over_mean": None, "chi2_p": None}

@@ -9,7 +9,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from herd.analysis.summary import by_arrival, seen, wake_latency
+from herd.analysis.summary import by_arrival, seen, shares, wake_latency
 from herd.plots import _style
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _workers(axes: Axes, recording: Recording) -> None:
         _style.dress(axes, "Connections of each worker", "worker", "connections")
         axes.bar(
             range(workers),
-            recording.workers["accepts"].to_numpy("int64"),
+            shares(recording).to_numpy("int64"),
             width,
             color=_style.LINES[0],
         )

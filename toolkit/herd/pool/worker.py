@@ -57,7 +57,7 @@ class Worker:
         self._hold_s = hold_s
         self._blocks = blocks
         self._held: deque[tuple[float, socket.socket]] = deque()
-        self._accepts = self._closed = self._eagain = 0
+        self._accepts = self._served = self._closed = self._eagain = 0
 
     def accept(self) -> bool:
         """Accept one connection and serve it; ``False`` if there was none (EAGAIN)."""
@@ -98,6 +98,8 @@ class Worker:
             connection.send(_GREETING)
         except OSError:
             self._area["errors"] += 1
+        self._served += 1
+        self._area["served"] = self._served
         if self._hold_s and not self._blocks:
             self._held.append((time.monotonic() + self._hold_s, connection))
             return
@@ -109,6 +111,10 @@ class Worker:
         connection.close()
         self._closed += 1
         self._area["closed"] = self._closed
+
+    def signalled(self) -> None:
+        """Count a signal that told of connections."""
+        self._area["signals"] += 1
 
     def timeout(self) -> float | None:
         """Seconds until a held connection must be closed; ``None`` without one."""

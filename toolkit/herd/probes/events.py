@@ -13,9 +13,20 @@ KIND_CALL: Final = 4
 
 FLAG_RETURNED: Final = 1
 FLAG_CHAINED: Final = 2
+FLAG_HANDED: Final = 4
 
 #: Names of ``enum wait``, by value.
-BLOCKED_IN: Final = (None, "accept", "epoll", "select", "poll", "other", "lock")
+BLOCKED_IN: Final = (
+    None,
+    "accept",
+    "epoll",
+    "select",
+    "poll",
+    "other",
+    "lock",
+    "signal",
+    "recvmsg",
+)
 
 EVENT: Final = np.dtype(
     [

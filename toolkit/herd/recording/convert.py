@@ -16,6 +16,7 @@ import pyarrow as pa
 from herd.probes.events import (
     BLOCKED_IN,
     FLAG_CHAINED,
+    FLAG_HANDED,
     FLAG_RETURNED,
     KIND_ACCEPT,
     KIND_ARRIVAL,
@@ -28,7 +29,9 @@ from herd.recording.schema import TABLES
 _Array = np.ndarray[Any, Any]
 _CHUNK: Final = 1 << 18
 
-CAUSES: Final = ("other", "arrival", "chained", "lock")
+CAUSES: Final = ("other", "arrival", "chained", "lock", "handoff")
+#: What a worker is blocked in that waits for something else than a connection of the listener.
+_ELSEWHERE: Final = (None, "other", "lock", "recvmsg")
 OUTCOMES: Final = ("productive", "wasted_in_kernel", "wasted_in_user")
 
 
@@ -154,9 +157,7 @@ def _arrivals(e: _Array, cast: Cast) -> pa.Table:
 
 def _wakeups(e: _Array, cast: Cast) -> pa.Table:
     # Inside the window, but not waiting for a connection: another cause.
-    waited = np.isin(
-        e["what"], [i for i, n in enumerate(BLOCKED_IN) if n not in (None, "other", "lock")]
-    )
+    waited = ~np.isin(e["what"], [i for i, n in enumerate(BLOCKED_IN) if n in _ELSEWHERE])
     by_arrival = (e["arrival"] != 0) & waited
     returned = (e["flags"] & FLAG_RETURNED) != 0
     outcome = np.where(e["accepts"] > 0, 0, np.where(returned, 2, 1))
@@ -164,8 +165,11 @@ def _wakeups(e: _Array, cast: Cast) -> pa.Table:
     unknown = ~by_arrival | ((e["end"] == 0) & (e["accepts"] == 0))
     running = e["begin"] != 0
     chained = (e["flags"] & FLAG_CHAINED) != 0
+    handed = (e["flags"] & FLAG_HANDED) != 0
     locked = e["what"] == BLOCKED_IN.index("lock")
-    cause = np.where(by_arrival, np.where(chained, 2, 1), np.where(locked, 3, 0)).astype("int32")
+    # The first that is true; else 0, another cause.
+    causes = [by_arrival & chained, by_arrival, locked, handed]
+    cause = np.select(causes, [2, 1, 3, 4], 0).astype("int32")
     return _table(
         "wakeups",
         {

@@ -44,7 +44,8 @@ class Recording:
         :param name: one of ``herd.recording.schema.TABLES``
         :param columns: only these; all by default
         :param folder: ``check-<probe>/`` for the rows of another probe that judged this one
-        :returns: nullable integer columns stay integers (``Int64``): a null is "unknown"
+        :returns: nullable integer columns stay integers (``Int64``): a null is "unknown", and so is a column
+            that there wasn't yet when this was recorded
         """
         import pyarrow.parquet as pq
 
@@ -52,7 +53,7 @@ class Recording:
         if name not in TABLES:
             raise UsageError(f"a recording has no table {name!r}", f"known: {', '.join(TABLES)}")
         try:
-            arrow = pq.read_table(path, columns=columns)
+            arrow = pq.read_table(path, columns=columns, schema=TABLES[name].arrow())
         except (OSError, ValueError) as error:
             raise UsageError(f"cannot read {path}: {error}") from error
         frame: pd.DataFrame = arrow.to_pandas(types_mapper=_nullable().get)

@@ -22,6 +22,8 @@ WAKE_FUNCTIONS: Final = {
     "ep_autoremove_wake_function": "epoll",
     "pollwake": "select or poll",
 }
+#: Sends the signal that wakes a task in sigtimedwait: no wait-queue entry, and no wake function.
+SIGNAL_FUNCTION: Final = "sock_wake_async"
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,18 @@ TABLES: Final[dict[str, Table]] = {
             Column("cpu", "int32", "where the waker ran"),
             Column("worker", "int32", "number of the worker, from 0"),
             Column("tid", "int32", "its thread id"),
-            Column("cause", "text", "arrival; chained: by the waker of its epoll set; lock; other"),
+            Column(
+                "cause",
+                "text",
+                "arrival; chained: by the waker of its epoll set; handoff: by the worker that passed it a"
+                " connection; lock; other",
+            ),
             Column("arrival", "int64", "the arrival that caused it, directly or chained"),
             Column("listener", "uint64", "cookie of that arrival's listener"),
             Column(
-                "blocked_in", "text", "what it waited in: accept, epoll, select, poll, lock, other"
+                "blocked_in",
+                "text",
+                "what it waited in: accept, epoll, select, poll, signal, recvmsg, lock, other",
             ),
             Column("running_ns", "int64", "first ran on a CPU"),
             Column("running_cpu", "int32", "that CPU"),
@@ -138,7 +147,13 @@ TABLES: Final[dict[str, Table]] = {
             Column("pid", "int32", "its process id"),
             Column("listener", "uint64", "cookie of the socket that it accepts on"),
             Column("accepts", "int64", "connections, by its own count"),
+            Column(
+                "served",
+                "int64",
+                "connections it answered, whoever accepted them, by its own count",
+            ),
             Column("eagain", "int64", "accepts that found nothing, by its own count"),
+            Column("signals", "int64", "signals that told it of connections, by its own count"),
             Column("errors", "int64", "accepts or answers that failed otherwise"),
             Column("wakeups", "int64", "by an arrival"),
             Column("wasted", "int64", "of them, without a connection accepted"),

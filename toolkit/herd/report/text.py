@@ -86,6 +86,9 @@ def _rows(summary: dict[str, Any]) -> Iterator[tuple[str, str | Text]]:
             f" in kernel + {wakeups['wasted_in_user']} wasted in user space;"
             f" {_apart(wakeups)}",
         )
+    if summary["signals"] and summary["accepts"]:
+        each = summary["signals"] / summary["accepts"]
+        yield "signals/connection", f"{each:.2f}  ({summary['signals']} received by the workers)"
     yield "predicted to wake", prediction["who"]
     yield "fairness", _fairness(summary["fairness"])
     yield "cost/connection", _cost(summary["cost"])
@@ -93,7 +96,7 @@ def _rows(summary: dict[str, Any]) -> Iterator[tuple[str, str | Text]]:
 
 def _apart(wakeups: dict[str, Any]) -> str:
     """Wakeups that no arrival caused, and those that it caused through another worker."""
-    parts = [f"{wakeups[name]} {name}" for name in ("chained", "lock") if wakeups[name]]
+    parts = [f"{wakeups[name]} {name}" for name in ("chained", "lock", "handoff") if wakeups[name]]
     return ", ".join([*parts, f"{wakeups['other_causes']} of other causes"])
 
 
@@ -133,7 +136,8 @@ def _latencies(latency: dict[str, dict[str, float] | None], comparable: bool) ->
 def _bars(workers: list[dict[str, Any]]) -> Table:
     """One bar a worker: a character whose height is its share of the largest."""
     table = _grid()
-    for key in ("wakeups", "accepts"):
+    handed = any(worker["served"] not in (None, worker["accepts"]) for worker in workers)
+    for key in ("wakeups", "accepts", *(("served",) if handed else ())):
         counts = [worker[key] for worker in workers]
         if None in counts:
             table.add_row(f"{key}/worker", "unknown")

@@ -105,6 +105,9 @@ class Server(Protocol):
     def handle(self, connection: socket.socket) -> None:
         """Serve a connection."""
 
+    def signalled(self) -> None:
+        """Count a signal that told of connections."""
+
     def timeout(self) -> float | None:
         """Seconds until a held connection must be closed; ``None`` without one."""
 
@@ -133,8 +136,12 @@ class Strategy:
 
     @classmethod
     def predict(cls, workers: int) -> Prediction:
-        """What should be seen with ``workers`` idle workers."""
+        """What should be seen with ``workers`` idle workers and every option at its default."""
         raise NotImplementedError
+
+    def prediction(self, workers: int) -> Prediction:
+        """The same with what was chosen: overridden where an option changes what should be seen."""
+        return self.predict(workers)
 
     @classmethod
     def unavailable(cls) -> str | None:

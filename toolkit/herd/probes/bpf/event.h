@@ -13,9 +13,20 @@
 
 #define FLAG_RETURNED 1 /* the worker left the kernel between wakeup and sleep */
 #define FLAG_CHAINED 2  /* woken by a worker that took an event of the same epoll set, not by the arrival */
+#define FLAG_HANDED 4   /* woken in recvmsg by another worker, which passed it a connection */
 
 /* What a worker was blocked in when it was woken: BLOCKED_IN in herd/probes/events.py. */
-enum wait { WAIT_NONE, WAIT_ACCEPT, WAIT_EPOLL, WAIT_SELECT, WAIT_POLL, WAIT_OTHER, WAIT_LOCK };
+enum wait {
+	WAIT_NONE,
+	WAIT_ACCEPT,
+	WAIT_EPOLL,
+	WAIT_SELECT,
+	WAIT_POLL,
+	WAIT_OTHER,
+	WAIT_LOCK,
+	WAIT_SIGNAL,
+	WAIT_RECVMSG
+};
 
 struct event {
 	u64 time;    /* arrival; wakeup: made runnable; accept: returned; call: entered */

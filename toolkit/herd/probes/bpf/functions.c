@@ -8,6 +8,10 @@
  * else, is told apart by its wait queue: a call is ours if what it is given is ours, or if our own call of
  * __wake_up_common() is the innermost. So attribution is exact.
  *
+ * A signal (O_ASYNC) goes through no wait queue: sock_wake_async(), the last that sock_def_readable() calls,
+ * brackets the wakeups of workers that are blocked in sigtimedwait. It runs with interrupts on: a timeout of
+ * sigtimedwait that an interrupt brings in just these microseconds can't be told apart.
+ *
  * Parameters (-D), beside worker.c's: FN_<name>, the number from 1 of each function that this kernel lets us
  * probe; ARGS_<name>, how many arguments it has; FENTRY for fentry and fexit, else kprobe and kretprobe.
  */
@@ -286,10 +290,23 @@ RAW_TRACEPOINT_PROBE(inet_sock_set_state)
 	return 0;
 }
 
+/* Whether the innermost call of ours is what wakes this worker: a wake function, or a signal. */
+static __always_inline int is_woken_by(struct stack *s, u32 tid)
+{
+#ifdef FN_sock_wake_async
+	if (s->depth && innermost(s)->function == FN_sock_wake_async) {
+		struct worker *w = find_worker(tid);
+		return w && w->wait == WAIT_SIGNAL;
+	}
+#endif
+	return s->waking;
+}
+
 RAW_TRACEPOINT_PROBE(sched_waking)
 {
 	struct stack *s = this_notification();
-	worker_waking(KREAD(u32, ctx->args[0], TASK_PID), s && s->waking ? this_window() : NULL);
+	u32 tid = KREAD(u32, ctx->args[0], TASK_PID);
+	worker_waking(tid, s && is_woken_by(s, tid) ? this_window() : NULL);
 	return 0;
 }
 

@@ -160,6 +160,8 @@ static __always_inline void worker_waking(u32 tid, struct window *open)
 	}
 	else if (w->wait == WAIT_EPOLL)
 		chained(&e);
+	else if (w->wait == WAIT_RECVMSG && current_worker())
+		e.flags = FLAG_HANDED;
 	e.what = w->wait;
 	w->on_cpu = 0;
 	w->maybe_slept = 0;
@@ -232,6 +234,10 @@ static __always_inline u32 wait_of(long nr)
 	case __NR_semop:
 	case __NR_semtimedop:
 		return WAIT_LOCK;
+	case __NR_rt_sigtimedwait:
+		return WAIT_SIGNAL;
+	case __NR_recvmsg:
+		return WAIT_RECVMSG;
 	}
 	return WAIT_OTHER;
 }

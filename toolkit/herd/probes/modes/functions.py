@@ -11,7 +11,7 @@ from herd.errors import HostError
 from herd.probes import permits
 from herd.probes.btf import Btf
 from herd.probes.modes._base import WORKER_OFFSETS, Probe
-from herd.recording.schema import WAKE_FUNCTIONS
+from herd.recording.schema import SIGNAL_FUNCTION, WAKE_FUNCTIONS
 
 _TRACING: Final = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 
@@ -25,7 +25,7 @@ _STEPS: Final = (
     "__wake_up_sync_key",
     "__wake_up_common",
     "ep_poll_callback",
-    "sock_wake_async",
+    SIGNAL_FUNCTION,
     "inet_csk_wait_for_connect",
     "prepare_to_wait_exclusive",
 )
@@ -82,10 +82,11 @@ class Functions(Probe):
         """Missing functions: inlined, or not in this kernel."""
         if not self.missing:
             return []
+        waiters = WAKE_FUNCTIONS | {SIGNAL_FUNCTION: "sigtimedwait"}
         costs = [
-            f"wakeups of workers in {WAKE_FUNCTIONS[name]} are not seen"
+            f"wakeups of workers in {waiters[name]} are not seen"
             for name in self.missing
-            if name in WAKE_FUNCTIONS
+            if name in waiters
         ]
         names = ", ".join(self.missing)
         follows = "; ".join(costs) or "herd path lacks these steps, no wakeup is missed"
