@@ -134,9 +134,9 @@ class _Run:
         note = f"worker {worker} (pid {message['pid']}) {describe_exit(status)} in mid-run"
         self._facts.notes.append(f"{note}; {alive} went on")
         # The load goes on: what becomes of a dead worker's connections is worth seeing.
-        self._facts.ended_by = self._facts.ended_by or ChildFailed(note)
+        assert self._pool is not None
+        self._facts.ended_by = self._facts.ended_by or self._pool.failure(note)
         if not alive:
-            assert self._pool is not None
             raise self._pool.failure("every worker has ended before the load did")
 
     # -- start ------------------------------------------------------------------------------------
@@ -228,6 +228,8 @@ class _Run:
                     "hold_s": config.hold_s,
                     "pattern": config.pattern,
                     "rate": config.rate_number,
+                    "request": find_strategy(config.strategy).request.hex(),
+                    "logs": self._facts.logs,
                     "index": index,
                     "processes": config.load_processes,
                     "cpus": cpus(config.pin.load),

@@ -87,7 +87,8 @@ def _rows(summary: dict[str, Any]) -> Iterator[tuple[str, str | Text]]:
             f" {_apart(wakeups)}",
         )
     yield "predicted to wake", prediction["who"]
-    yield "fairness", _fairness(summary["fairness"])
+    unknown = summary["accepts"] is None
+    yield "fairness", "unknown" if unknown else _fairness(summary["fairness"])
     yield "cost/connection", _cost(summary["cost"])
 
 
