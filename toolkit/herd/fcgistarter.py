@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -78,7 +79,10 @@ def listen(interface: str | None, port: int) -> socket.socket:
         sock.bind(address)
         sock.listen(BACKLOG)
     except OSError as error:
-        hint = f"ss -ltnp sport = :{port} shows who has it, if somebody has"
+        taken = error.errno == errno.EADDRINUSE
+        hint = (
+            f"choose another port, or see who has it: ss -ltnp sport = :{port}" if taken else None
+        )
         raise HerdError(f"cannot listen on {where}: {error.strerror}", hint) from error
     return sock
 

@@ -28,6 +28,7 @@ from herd.traffic.log import LAYOUT as LOAD_LAYOUT
 
 _START_DELAY_NS: Final = 5_000_000
 _SETTLE_S: Final = 2.0
+_UNANSWERED_S: Final = 10.0
 _COLLECT_S: Final = 30.0
 
 #: Called with what is being done, how much of it is done, and how much there is (0: not known).
@@ -259,15 +260,27 @@ class _Run:
             load.channel.send({"do": "go", "begin": facts.begin_ns})
         try:
             self._supervisor.expect("finished", self._loads, self._children(), self._tick)
+            self._check_answers()
             self._settle()
         finally:
             facts.end_ns = time.monotonic_ns()
             facts.counters_after = counters.snapshot()
 
+    def _check_answers(self) -> None:
+        """A program that waits can still be one that never accepts; its stderr may say why."""
+        answered = sum(load["finished"] - load["failed"] for load in self.load_areas)
+        if not self._facts.logs and not answered:
+            assert self._pool is not None
+            raise self._pool.failure(
+                "no connection was answered: the workers' program waits, and takes none"
+            )
+
     def _tick(self) -> None:
+        passed_s = (time.monotonic_ns() - self._facts.begin_ns) / 1e9
+        if passed_s > _UNANSWERED_S + self._config.work_us / 1e6:
+            self._check_answers()
         if self._config.duration_s:
-            passed = (time.monotonic_ns() - self._facts.begin_ns) / 1e9
-            done = max(0, min(self._config.duration_s, passed))
+            done = max(0, min(self._config.duration_s, passed_s))
             self._progress("seconds", int(done), int(self._config.duration_s))
         else:
             done_now = sum(load["finished"] for load in self.load_areas)
