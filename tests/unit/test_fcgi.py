@@ -240,7 +240,7 @@ def test_a_port_that_is_taken_or_a_name_that_is_unknown_is_said():
         port = sock.getsockname()[1]
         with pytest.raises(HerdError, match=f"127.0.0.1 port {port}: Address already in use"):
             fcgistarter.listen("127.0.0.1", port)
-    with pytest.raises(HerdError, match="cannot listen on nosuch[.]invalid port 9"):
+    with pytest.raises(HerdError, match=r"cannot listen on nosuch[.]invalid port 9"):
         fcgistarter.listen("nosuch.invalid", 9)
 
 
