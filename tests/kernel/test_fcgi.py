@@ -100,10 +100,16 @@ def test_responders_take_connections_in_turn(herd):
     assert summary["cost"]["cpu_us_per_connection"] < 20_000
 
 
-def test_a_program_that_knows_nothing_of_us_is_measured(herd, program):
-    summary = herd.run(*SETTLED, "--program", program(STRANGER))
+def test_a_program_that_knows_nothing_of_us_is_measured(herd, program, tmp_path):
+    """The probe counts for each process what it says itself, in a file that herd knows nothing of."""
+    said = tmp_path / "said"
+    says = f"    print(os.getpid(), file=open({str(said)!r}, 'a'))\n"
+    path = program(STRANGER.replace("import socket", "import os, socket") + says)
+    summary = herd.run(*SETTLED, "--program", path)
     sound(summary)
     in_turn(library.load(summary["run"]))
+    own = Counter(int(line) for line in said.read_text().split())
+    assert own == {worker["pid"]: worker["accepts"] for worker in summary["workers"]}
 
 
 def test_a_program_of_another_way_to_wait_is_a_herd(herd, program):

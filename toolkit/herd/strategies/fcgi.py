@@ -16,7 +16,10 @@ _CANNOT_EXECUTE = 127
 
 
 class Fcgi(Strategy):
-    """Any program can be a worker: it doesn't know that it has siblings, and writes nothing down for us."""
+    """Any program can be a worker: it doesn't know that it has siblings, and writes nothing down for us.
+
+    Its main thread is measured; connections that threads or children of it accept break a conservation law.
+    """
 
     name = "fcgi"
     summary = "fcgistarter: each worker executes a program that accepts on descriptor 0"
