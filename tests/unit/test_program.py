@@ -8,7 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -77,14 +79,27 @@ def test_what_it_used_before_it_waited_is_not_counted():
     assert own["state"] == STOPPED
 
 
-def test_the_start_of_a_process_is_read_as_getrusage_would_say_it():
+def in_a_process_of_its_own() -> None:
+    """The process of the tests has had threads, whose switches only getrusage remembers."""
+    threading.Thread(target=time.sleep, args=(5,), daemon=True).start()
+    time.sleep(0.01)
     spent = resource.getrusage(resource.RUSAGE_SELF)
     start = Start.of(os.getpid())
     after = resource.getrusage(resource.RUSAGE_SELF)
+    assert spent.ru_nvcsw >= 2
     assert (spent.ru_utime + spent.ru_stime) * 1e6 <= start.cpu_us + 1
     assert start.cpu_us <= (after.ru_utime + after.ru_stime) * 1e6 + 1
     assert spent.ru_nvcsw <= start.voluntary <= after.ru_nvcsw
     assert spent.ru_nivcsw <= start.involuntary <= after.ru_nivcsw
+
+
+def test_the_start_of_a_process_is_read_as_getrusage_would_say_it():
+    code = "from tests.unit.test_program import in_a_process_of_its_own as own; own()"
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_signal_reaches_what_a_program_started():

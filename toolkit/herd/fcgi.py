@@ -124,6 +124,8 @@ class Conversation:
         self._work_ns = int(work_us * 1000)
         self._request = 0  #: the one that is being received; 0: none
         self._keep = True
+        self._parameters = b""
+        self._body = 0  #: bytes of input so far
 
     def hold(self) -> None:
         """Answer until the web server closes, or wants us to.

@@ -16,7 +16,8 @@ from herd.errors import HerdError, UsageError
 from herd.fcgi import LISTENER
 
 BACKLOG: Final = 1024
-_CANNOT_EXECUTE: Final = 127
+CANNOT_EXECUTE: Final = 127
+"""Exit code of a process that could not become its program, as shells have it."""
 
 
 def executable(program: str) -> str:
@@ -135,5 +136,5 @@ def _fork(command: Sequence[str], listener: socket.socket, tell: int) -> int:
         except OSError as error:
             os.write(tell, f"{error.strerror}\n".encode())
         finally:
-            os._exit(_CANNOT_EXECUTE)
+            os._exit(CANNOT_EXECUTE)
     return pid

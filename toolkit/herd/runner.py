@@ -268,8 +268,9 @@ class _Run:
 
     def _check_answers(self) -> None:
         """A program that waits can still be one that never accepts; its stderr may say why."""
+        established = sum(load["established"] for load in self.load_areas)
         answered = sum(load["finished"] - load["failed"] for load in self.load_areas)
-        if not self._facts.logs and not answered:
+        if not self._facts.logs and established and not answered:
             assert self._pool is not None
             raise self._pool.failure(
                 "no connection was answered: the workers' program waits, and takes none"

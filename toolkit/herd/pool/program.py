@@ -50,9 +50,9 @@ class Start:
     def of(cls, pid: int) -> Start:
         """Read now; to the nanosecond, where ``/proc/PID/stat`` has ticks of 10 ms."""
         clock = ~pid << 3 | 2  # clock_getcpuclockid(3)
-        text = Path(f"/proc/{pid}/status").read_text()
-        found = re.findall(r"voluntary_ctxt_switches:\s*(\d+)", text)
-        voluntary, involuntary = map(int, found)
+        threads = [status.read_text() for status in Path(f"/proc/{pid}/task").glob("*/status")]
+        counts = re.findall(r"voluntary_ctxt_switches:\s*(\d+)", "".join(threads))
+        voluntary, involuntary = sum(map(int, counts[::2])), sum(map(int, counts[1::2]))
         return cls(time.clock_gettime_ns(clock) // 1000, voluntary, involuntary)
 
 

@@ -12,8 +12,6 @@ from typing import NoReturn
 from herd import fcgi, fcgistarter
 from herd.strategies._base import Listen, Option, Prediction, Server, Strategy
 
-_CANNOT_EXECUTE = 127
-
 
 class Fcgi(Strategy):
     """Any program can be a worker: it doesn't know that it has siblings, and writes nothing down for us.
@@ -74,7 +72,7 @@ class Fcgi(Strategy):
             fcgistarter.become(server.listener.fileno(), command)
         except OSError as error:
             os.write(2, f"cannot execute {command[0]}: {error.strerror}\n".encode())
-            os._exit(_CANNOT_EXECUTE)
+            os._exit(fcgistarter.CANNOT_EXECUTE)
 
     def _command(self, server: Server) -> list[str]:
         if self.program:
