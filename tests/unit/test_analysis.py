@@ -432,3 +432,29 @@ def test_a_run_in_which_nothing_was_accepted_has_no_ratios(copy):
     assert summary["wakeups"]["per_connection"] is summary["prediction"]["held"] is None
     assert summary["wakeups"]["total"] == 0
     assert set(summary["cost"].values()) == set(summary["latency_us"].values()) == {None}
+
+
+# --- workers that keep no log
+
+
+def test_workers_without_a_log_are_not_held_against_the_others(copy):
+    """What the probe counted is in the table; no second count is there to agree with."""
+    edit_run(copy, "pool", "logs", value=False)
+    forget(copy, "workers", "eagain", "errors")
+    recording = load(copy)
+    assert broken(copy) == []
+    assert "accepts of the workers" not in detail(copy, "established = arrivals = accepts")
+    assert recording.summary["accepts"] == 200
+
+
+def test_without_a_log_or_a_probe_accepts_are_unknown(unprobed: Recording):
+    edit_run(unprobed.path, "pool", "logs", value=False)
+    forget(unprobed.path, "workers", "accepts", "eagain", "errors")
+    recording = load(unprobed.path)
+    summary = recording.summary
+    assert summary["accepts"] is None
+    assert set(summary["fairness"].values()) == {None}
+    assert summary["cost"]["cpu_us_per_connection"] is None
+    laws = {law["name"]: law for law in integrity.check(recording)["checks"]}
+    assert laws["established = accepts"]["ok"] is None
+    assert "accepts are unknown" in laws["established = accepts"]["detail"]

@@ -227,3 +227,37 @@ def test_an_answer_in_two_parts_counts_from_its_first_byte(serve, log):
     [row] = log.rows()
     assert (row["first_byte"], row["error"]) == (first, 0)
     assert row["first_byte"] <= between <= row["closed"]
+
+
+# --- a request
+
+
+def test_a_request_is_sent_and_a_long_answer_read_to_its_end(serve, log):
+    asked: list[bytes] = []
+
+    def answer(connection: socket.socket) -> None:
+        asked.append(connection.recv(4096))
+        connection.sendall(bytes(300_000))
+        connection.close()
+
+    rows = sent(Client(serve(answer).address, SOURCES, log, b"tell me"), 3)
+    assert asked == [b"tell me"] * 3
+    assert rows["error"].tolist() == [0] * 3
+
+
+def test_who_answers_without_having_read_the_request_has_answered(serve, log):
+    """It resets the connection as it closes; whoever resets without an answer has failed."""
+
+    def unread(connection: socket.socket) -> None:
+        select.select([connection], [], [], PATIENCE_S)
+        greet(connection)
+
+    def unanswered(connection: socket.socket) -> None:
+        select.select([connection], [], [], PATIENCE_S)
+        connection.close()
+
+    [answered] = sent(Client(serve(unread).address, SOURCES, log, b"tell me"), 1)
+    assert answered["error"] == 0
+    assert answered["first_byte"] > 0
+    _, failed = sent(Client(serve(unanswered).address, SOURCES, log, b"tell me"), 1)
+    assert failed["error"] == errno.ECONNRESET

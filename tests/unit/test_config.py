@@ -102,6 +102,16 @@ def test_a_rate_that_is_left_open_knows_what_was_chosen_about_the_strategy():
     assert one.rate == parse({"strategy": "accept", "workers": 1024}).resolved().rate
 
 
+def test_an_option_without_choices_takes_any_text_that_the_strategy_can_use():
+    ours = parse({"strategy": "fcgi"}).resolved()
+    assert ours.options == {"program": ""}
+    assert parse(tomllib.loads(to_toml(ours))).resolved() == ours
+    config, _ = config_from(None, (), strategy="fcgi", of_strategy_program="/bin/true")
+    assert config.resolved().options == {"program": "/bin/true"}
+    with pytest.raises(UsageError, match="there is no program '/no/such'"):
+        parse({"strategy": "fcgi", "options": {"program": "/no/such"}}).resolved()
+
+
 def test_a_file_can_hold_a_commands_own_keys_as_words_or_as_a_list(tmp_path):
     file = tmp_path / "compare.toml"
     file.write_text('strategies = "all"\nkernels = ["6.1", "host"]\nworkers = 5\n')

@@ -188,3 +188,12 @@ def test_nothing_is_cut_off_on_a_narrow_terminal(summary):
     shown = "".join(text(summary, width=60)).replace(" ", "")
     assert f"{summary['wakeups']['other_causes']}ofothercauses" in shown
     assert summary["prediction"]["who"].replace(" ", "") in shown
+
+
+def test_unknown_accepts_are_unknown_and_not_none(summary):
+    summary["accepts"] = None
+    summary["fairness"] = dict.fromkeys(summary["fairness"])
+    summary["workers"] = [worker | {"accepts": None} for worker in summary["workers"]]
+    found = figures(text(summary))
+    assert found["fairness"] == "unknown"
+    assert found["accepts/worker"] == "unknown"

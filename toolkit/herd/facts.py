@@ -49,6 +49,11 @@ class Facts:
     ended_by: HerdError | None = None
 
     @property
+    def logs(self) -> bool:
+        """Whether the workers wrote down what they accepted."""
+        return find(self.config.strategy).logs
+
+    @property
     def probe(self) -> ProbeFacts:
         """The one whose rows are the recording's."""
         return self.probes[0] if self.probes else ProbeFacts()
@@ -78,6 +83,7 @@ class Facts:
                 "port": self.port,
                 "pids": self.pids,
                 "cookies": self.cookies,
+                "logs": self.logs,
                 "exit_status": [self.exit_status.get(i) for i in range(len(self.pids))],
             },
         }

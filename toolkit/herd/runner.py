@@ -28,6 +28,7 @@ from herd.traffic.log import LAYOUT as LOAD_LAYOUT
 
 _START_DELAY_NS: Final = 5_000_000
 _SETTLE_S: Final = 2.0
+_UNANSWERED_S: Final = 10.0
 _COLLECT_S: Final = 30.0
 
 #: Called with what is being done, how much of it is done, and how much there is (0: not known).
@@ -134,9 +135,9 @@ class _Run:
         note = f"worker {worker} (pid {message['pid']}) {describe_exit(status)} in mid-run"
         self._facts.notes.append(f"{note}; {alive} went on")
         # The load goes on: what becomes of a dead worker's connections is worth seeing.
-        self._facts.ended_by = self._facts.ended_by or ChildFailed(note)
+        assert self._pool is not None
+        self._facts.ended_by = self._facts.ended_by or self._pool.failure(note)
         if not alive:
-            assert self._pool is not None
             raise self._pool.failure("every worker has ended before the load did")
 
     # -- start ------------------------------------------------------------------------------------
@@ -228,6 +229,8 @@ class _Run:
                     "hold_s": config.hold_s,
                     "pattern": config.pattern,
                     "rate": config.rate_number,
+                    "request": find_strategy(config.strategy).request.hex(),
+                    "logs": self._facts.logs,
                     "index": index,
                     "processes": config.load_processes,
                     "cpus": cpus(config.pin.load),
@@ -257,15 +260,28 @@ class _Run:
             load.channel.send({"do": "go", "begin": facts.begin_ns})
         try:
             self._supervisor.expect("finished", self._loads, self._children(), self._tick)
+            self._check_answers()
             self._settle()
         finally:
             facts.end_ns = time.monotonic_ns()
             facts.counters_after = counters.snapshot()
 
+    def _check_answers(self) -> None:
+        """A program that waits can still be one that never accepts; its stderr may say why."""
+        established = sum(load["established"] for load in self.load_areas)
+        answered = sum(load["finished"] - load["failed"] for load in self.load_areas)
+        if not self._facts.logs and established and not answered:
+            assert self._pool is not None
+            raise self._pool.failure(
+                "no connection was answered: the workers' program waits, and takes none"
+            )
+
     def _tick(self) -> None:
+        passed_s = (time.monotonic_ns() - self._facts.begin_ns) / 1e9
+        if passed_s > _UNANSWERED_S + self._config.work_us / 1e6:
+            self._check_answers()
         if self._config.duration_s:
-            passed = (time.monotonic_ns() - self._facts.begin_ns) / 1e9
-            done = max(0, min(self._config.duration_s, passed))
+            done = max(0, min(self._config.duration_s, passed_s))
             self._progress("seconds", int(done), int(self._config.duration_s))
         else:
             done_now = sum(load["finished"] for load in self.load_areas)

@@ -77,10 +77,9 @@ def _connections(recording: Recording) -> dict[str, Any]:
 
 def _accounts(recording: Recording) -> dict[str, Any]:
     """Client, kernel and workers count separately; they must agree."""
-    counts = {
-        "established": int(recording.connections["established_ns"].notna().sum()),
-        "accepts of the workers": int(recording.workers["accepts"].sum()),
-    }
+    counts = {"established": int(recording.connections["established_ns"].notna().sum())}
+    if recording.run["pool"].get("logs", True):
+        counts["accepts of the workers"] = int(recording.workers["accepts"].sum())
     if recording.workers["served"].notna().all():
         counts["served by the workers"] = int(recording.workers["served"].sum())
     if seen(recording):
@@ -89,6 +88,10 @@ def _accounts(recording: Recording) -> dict[str, Any]:
         counts["accepts joined to an arrival"] = int(recording.accepts["arrival"].nunique())
     detail = ", ".join(f"{name} {count}" for name, count in counts.items())
     name = "established = arrivals = accepts" if seen(recording) else "established = accepts"
+    if len(counts) == 1:
+        return _law(
+            name, None, f"{detail}; accepts are unknown: no probe, and workers that keep no log"
+        )
     return _law(name, len(set(counts.values())) == 1, detail)
 
 

@@ -18,7 +18,7 @@ def summarise(recording: Recording) -> dict[str, Any]:
     """Every figure of a run; one that couldn't be seen is ``None``."""
     run = recording.run
     established = int(recording.connections["established_ns"].notna().sum())
-    accepts = int(recording.workers["accepts"].sum())
+    accepts = accepted(recording)
     return {
         "schema": VERSION,
         "run": str(recording.path),
@@ -69,24 +69,30 @@ def seen(recording: Recording) -> bool:
     return bool(recording.run["host"]["probe"] != "none")
 
 
+def accepted(recording: Recording) -> int | None:
+    """Accepts, as the workers counted them, else the probe; ``None`` where neither did."""
+    counts = recording.workers["accepts"]
+    return None if counts.isna().any() else int(counts.sum())
+
+
 def by_arrival(recording: Recording) -> pd.DataFrame:
     """The wakeups that an arrival caused, directly or chained."""
     wakeups = recording.wakeups
     return wakeups[wakeups["arrival"].notna()]
 
 
-def per_connection(recording: Recording, accepts: int) -> float | None:
-    """Wakeups ÷ accepted connections; ``None`` where nothing was accepted."""
+def per_connection(recording: Recording, accepts: int | None) -> float | None:
+    """Wakeups ÷ accepted connections; ``None`` where nothing was accepted, or nobody counted."""
     return len(by_arrival(recording)) / accepts if accepts else None
 
 
-def _held(recording: Recording, accepts: int) -> bool | None:
+def _held(recording: Recording, accepts: int | None) -> bool | None:
     measured = per_connection(recording, accepts)
     predicted = recording.run["prediction"]
     return None if measured is None else predicted["low"] <= measured <= predicted["high"]
 
 
-def _wakeups(recording: Recording, accepts: int) -> dict[str, Any]:
+def _wakeups(recording: Recording, accepts: int | None) -> dict[str, Any]:
     caused = by_arrival(recording)
     counts = recording.wakeups["cause"].value_counts()
     causes = {name: int(counts.get(name, 0)) for name in ("chained", "lock", "handoff", "other")}
@@ -147,15 +153,15 @@ def shares(recording: Recording) -> pd.Series[Any]:
 def fairness(connections: pd.Series[Any]) -> dict[str, float | None]:
     """How evenly connections fell on workers.
 
-    :param connections: of each worker
+    :param connections: of each worker; unknown ones give no figure
     :returns: ``jain`` (Σx)² / (n Σx²), 1 = even, 1/n = all to one; ``max_over_mean``; ``chi2_p``, the
         probability of shares at least this uneven if each connection chose its worker at random
     """
     from scipy.special import chdtrc
 
-    counts = connections.to_numpy("float64")
+    counts = connections.fillna(0).to_numpy("float64")
     total, size = counts.sum(), len(counts)
-    if not total:
+    if not total or connections.isna().any():
         return {"jain": None, "max_over_mean": None, "chi2_p": None}
     mean = total / size
     chi2 = float(((counts - mean) ** 2 / mean).sum())
@@ -195,16 +201,16 @@ def _latency(recording: Recording) -> dict[str, Any]:
     }
 
 
-def _cost(recording: Recording, accepts: int) -> dict[str, float | None]:
+def _cost(recording: Recording, accepts: int | None) -> dict[str, float | None]:
     workers = recording.workers
     cpu = workers["cpu_user_s"] + workers["cpu_system_s"]
     switches = workers["voluntary_switches"] + workers["involuntary_switches"]
-    known = bool(accepts) and bool(cpu.notna().all())
+    each = 1 / accepts if accepts and cpu.notna().all() else None
     caused = by_arrival(recording)
     wasted = caused[caused["outcome"].isin(["wasted_in_kernel", "wasted_in_user"])]
     return {
-        "cpu_us_per_connection": float(cpu.sum() * 1e6 / accepts) if known else None,
-        "switches_per_connection": float(switches.sum() / accepts) if known else None,
+        "cpu_us_per_connection": float(cpu.sum() * 1e6 * each) if each else None,
+        "switches_per_connection": float(switches.sum() * each) if each else None,
         "wasted_cpu_us_per_connection": (
             float(wasted["on_cpu_ns"].sum() / 1000 / accepts)
             if seen(recording) and accepts

@@ -145,8 +145,8 @@ def _strategy_options() -> list[Callable[[F], F]]:
         click.option(
             f"--{option.name}",
             f"{_OF_STRATEGY}{option.name}".replace("-", "_"),
-            type=click.Choice(option.choices),
-            help=f"{option.means}  [default: {option.default}]",
+            type=click.Choice(option.choices) if option.choices else str,
+            help=f"{option.means}  [default: {option.default}]" if option.choices else option.means,
         )
         for option in options().values()
     ]

@@ -9,7 +9,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from herd.analysis.summary import by_arrival, seen, shares, wake_latency
+from herd.analysis.summary import accepted, by_arrival, seen, shares, wake_latency
 from herd.plots import _style
 
 if TYPE_CHECKING:
@@ -108,6 +108,9 @@ def _workers(axes: Axes, recording: Recording) -> None:
     width = 0.8 if workers <= 64 else 1.0
     if not seen(recording):
         _style.dress(axes, "Connections of each worker", "worker", "connections")
+        if accepted(recording) is None:
+            _style.empty(axes, "accepts are unknown: no probe, and the workers keep no log")
+            return
         axes.bar(
             range(workers),
             shares(recording).to_numpy("int64"),

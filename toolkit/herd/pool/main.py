@@ -16,15 +16,17 @@ import socket
 import time
 from typing import Final
 
-from herd.area import share
+from herd.area import Area, share
 from herd.errors import HerdError
 from herd.pool.log import LAYOUT, SERVING
+from herd.pool.program import Start, blocked_in, record_usage, signal_group, waits
 from herd.pool.settle import Sleepers
 from herd.pool.worker import Worker, run
-from herd.process import Channel, Message, serve
+from herd.process import Channel, Message, describe_exit, serve
 from herd.strategies import Listen, Strategy, load
 
 _PATIENCE_S: Final = 10.0
+_PROGRAM: Final = "a worker's program must wait for connections on descriptor 0, in its main thread"
 
 
 class Pool:
@@ -37,6 +39,7 @@ class Pool:
         self._areas = share(spec["area_fd"], LAYOUT, spec["capacity"], spec["workers"])
         self.pids: list[int] = []
         self._alive: dict[int, int] = {}
+        self._starts: dict[int, Start] = {}  #: of workers that keep no log, once they wait
         self._closed = False
 
     def start(self) -> None:
@@ -101,28 +104,58 @@ class Pool:
 
     def go(self) -> None:
         """Let the workers wait, one after the other: the order of the queue is the workers' order."""
-        order = list(zip(self.pids, self._areas, strict=True))
-        for pid, area in reversed(order) if self._strategy.waits_in_reverse else order:
+        order = list(enumerate(self.pids))
+        for index, pid in reversed(order) if self._strategy.waits_in_reverse else order:
             os.kill(pid, signal.SIGUSR1)
-            sleeper = Sleepers([pid])
-            deadline = time.monotonic() + _PATIENCE_S
-            while area["state"] < SERVING and time.monotonic() < deadline:
-                time.sleep(0.0001)
-            sleeper.wait(_PATIENCE_S)
-            sleeper.close()
+            if self._strategy.logs:
+                self._await_worker(pid, self._areas[index])
+            else:
+                self._await_program(index, pid)
 
-    def reap(self) -> list[Message]:
-        """Those that ended since the last call."""
+    def _await_worker(self, pid: int, area: Area) -> None:
+        sleeper = Sleepers([pid])
+        deadline = time.monotonic() + _PATIENCE_S
+        while area["state"] < SERVING and time.monotonic() < deadline:
+            time.sleep(0.0001)
+        sleeper.wait(_PATIENCE_S)
+        sleeper.close()
+
+    def _await_program(self, index: int, pid: int) -> None:
+        deadline = time.monotonic() + _PATIENCE_S
+        while not waits(pid):
+            for died in self.reap():
+                how = describe_exit(died["status"])
+                raise HerdError(
+                    f"worker {died['worker']} {how} before it waited for a connection", _PROGRAM
+                )
+            if time.monotonic() > deadline:
+                call = blocked_in(pid)
+                does = "runs" if call is None else f"sleeps in system call {call}"
+                raise HerdError(
+                    f"worker {index} didn't wait for a connection within {_PATIENCE_S:.0f} s: it {does}",
+                    _PROGRAM,
+                )
+            time.sleep(0.0005)
+        self._starts[index] = Start.of(pid)
+
+    def reap(self, told: signal.Signals | None = None) -> list[Message]:
+        """Those that ended since the last call.
+
+        :param told: what they were told to end by
+        """
         died: list[Message] = []
         while self._alive:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 break
             if pid == 0:
                 break
             worker = self._alive.pop(pid)
             code = os.waitstatus_to_exitcode(status)
+            if told and worker in self._starts:
+                code = 0 if code == -signal.SIGTERM == -told else code
+                record_usage(self._areas[worker], self._starts[worker], usage)
             died.append({"event": "died", "worker": worker, "pid": pid, "status": code})
         return died
 
@@ -138,12 +171,12 @@ class Pool:
     def _signal_and_reap(self, number: signal.Signals, grace: float) -> list[Message]:
         for pid in list(self._alive):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-        ended = self.reap()
+                (os.kill if self._strategy.logs else signal_group)(pid, number)
+        ended = self.reap(number)
         deadline = time.monotonic() + grace
         while self._alive and time.monotonic() < deadline:
             time.sleep(0.002)
-            ended += self.reap()
+            ended += self.reap(number)
         return ended
 
 

@@ -54,7 +54,8 @@ class Worker:
         self.listener = listener
         self._area = area
         self._work_ns = int(work_us * 1000)
-        self._hold_s = hold_s
+        self.work_us = work_us
+        self.hold_s = hold_s
         self._blocks = blocks
         self._held: deque[tuple[float, socket.socket]] = deque()
         self._accepts = self._served = self._closed = self._eagain = 0
@@ -100,11 +101,11 @@ class Worker:
             self._area["errors"] += 1
         self._served += 1
         self._area["served"] = self._served
-        if self._hold_s and not self._blocks:
-            self._held.append((time.monotonic() + self._hold_s, connection))
+        if self.hold_s and not self._blocks:
+            self._held.append((time.monotonic() + self.hold_s, connection))
             return
-        if self._hold_s:
-            time.sleep(self._hold_s)
+        if self.hold_s:
+            time.sleep(self.hold_s)
         self._close(connection)
 
     def _close(self, connection: socket.socket) -> None:

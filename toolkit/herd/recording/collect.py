@@ -26,6 +26,9 @@ _USAGE: Final = {
     "cpu_system_s": ("system_us", 1e-6),
 }
 
+#: What a worker that keeps a log counts itself.
+_OWN_COUNTS: Final = ("accepts", "served", "eagain", "signals", "errors")
+
 
 def write_tables(
     directory: Path, raw: Path, facts: Facts, pool: list[Area], loads: list[Area]
@@ -62,13 +65,15 @@ def _cast(facts: Facts, probe: ProbeFacts) -> convert.Cast:
 def _write_events(
     tables: write.Tables, raw: Path, probe: ProbeFacts, cast: convert.Cast
 ) -> np.ndarray[Any, Any]:
-    """A probe's rows; returns wakeups by an arrival, and the wasted ones, by worker."""
-    per_worker = np.zeros((2, len(cast.tids)), "int64")
+    """A probe's rows; returns wakeups by an arrival, the wasted ones, and accepts, by worker."""
+    per_worker = np.zeros((3, len(cast.tids)), "int64")
     if (raw / probe.raw).exists():
         for name, part in convert.events(raw / probe.raw, cast):
             tables.write(name, part)
             if name == "wakeups":
-                per_worker += _count(part, len(cast.tids))
+                per_worker[:2] += _count(part, len(cast.tids))
+            elif name == "accepts":
+                per_worker[2] += np.bincount(part["worker"].to_numpy(), minlength=len(cast.tids))
     return per_worker
 
 
@@ -90,15 +95,13 @@ def _count(wakeups: pa.Table, workers: int) -> np.ndarray[Any, Any]:
 def _workers(facts: Facts, pool: list[Area], counted: np.ndarray[Any, Any] | None) -> pa.Table:
     columns: dict[str, list[Any]] = {column.name: [] for column in TABLES["workers"].columns}
     for worker, area in enumerate(pool):
-        row: dict[str, Any] = {
+        row: dict[str, Any] = _own_counts(area) if facts.logs else dict.fromkeys(_OWN_COUNTS)
+        if not facts.logs and counted is not None:
+            row["accepts"] = int(counted[2, worker])
+        row |= {
             "worker": worker,
             "pid": facts.pids[worker],
             "listener": facts.cookies[worker],
-            "accepts": area["accepts"],
-            "served": area["served"],
-            "eagain": area["eagain"],
-            "signals": area["signals"],
-            "errors": area["errors"],
             "wakeups": None if counted is None else int(counted[0, worker]),
             "wasted": None if counted is None else int(counted[1, worker]),
             "exit_status": facts.exit_status.get(worker),
@@ -106,6 +109,10 @@ def _workers(facts: Facts, pool: list[Area], counted: np.ndarray[Any, Any] | Non
         for name, values in columns.items():
             values.append(row[name])
     return pa.table(columns, schema=TABLES["workers"].arrow())
+
+
+def _own_counts(area: Area) -> dict[str, Any]:
+    return {name: area[name] for name in _OWN_COUNTS}
 
 
 def _usage(area: Area) -> dict[str, Any]:

@@ -146,15 +146,21 @@ TABLES: Final[dict[str, Table]] = {
             Column("worker", "int32", "number of the worker, from 0"),
             Column("pid", "int32", "its process id"),
             Column("listener", "uint64", "cookie of the socket that it accepts on"),
-            Column("accepts", "int64", "connections, by its own count"),
+            Column(
+                "accepts",
+                "int64",
+                "connections, by its own count; by the probe's where it keeps none",
+            ),
             Column(
                 "served",
                 "int64",
-                "connections it answered, whoever accepted them, by its own count",
+                "connections it answered, whoever accepted them, by its own count, if it keeps one",
             ),
-            Column("eagain", "int64", "accepts that found nothing, by its own count"),
-            Column("signals", "int64", "signals that told it of connections, by its own count"),
-            Column("errors", "int64", "accepts or answers that failed otherwise"),
+            Column(
+                "eagain", "int64", "accepts that found nothing, by its own count, if it keeps one"
+            ),
+            Column("signals", "int64", "signals that told it of connections, likewise"),
+            Column("errors", "int64", "accepts or answers that failed otherwise, likewise"),
             Column("wakeups", "int64", "by an arrival"),
             Column("wasted", "int64", "of them, without a connection accepted"),
             Column("voluntary_switches", "int64", "getrusage, from its first wait to its stop"),

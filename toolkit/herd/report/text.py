@@ -90,7 +90,8 @@ def _rows(summary: dict[str, Any]) -> Iterator[tuple[str, str | Text]]:
         each = summary["signals"] / summary["accepts"]
         yield "signals/connection", f"{each:.2f}  ({summary['signals']} received by the workers)"
     yield "predicted to wake", prediction["who"]
-    yield "fairness", _fairness(summary["fairness"])
+    unknown = summary["accepts"] is None
+    yield "fairness", "unknown" if unknown else _fairness(summary["fairness"])
     yield "cost/connection", _cost(summary["cost"])
 
 

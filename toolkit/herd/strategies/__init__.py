@@ -82,9 +82,10 @@ def options() -> dict[str, Option]:
 def choose(name: str, chosen: Mapping[str, str]) -> dict[str, str]:
     """What was chosen for a strategy, with its defaults.
 
-    :raises UsageError: the strategy has no such option, or the option no such choice
+    :raises UsageError: the strategy has no such option, or the option no such choice, or it can't be used
     """
-    known = {option.name: option for option in find(name).options}
+    strategy = find(name)
+    known = {option.name: option for option in strategy.options}
     for key, value in chosen.items():
         if key not in known:
             error = unknown(f"option of strategy {name}", key, known)
@@ -92,6 +93,8 @@ def choose(name: str, chosen: Mapping[str, str]) -> dict[str, str]:
             raise (
                 UsageError(error.message, f"--{key} is for {', '.join(takes)}") if takes else error
             )
-        if value not in known[key].choices:
+        if known[key].choices and value not in known[key].choices:
             raise unknown(f"--{key}", value, known[key].choices)
-    return {key: option.default for key, option in known.items()} | dict(chosen)
+    complete = {key: option.default for key, option in known.items()} | dict(chosen)
+    strategy.check(complete)
+    return complete

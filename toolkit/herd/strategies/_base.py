@@ -35,18 +35,18 @@ class Prediction:
 class Option:
     """Something that can be chosen about a strategy: ``--name choice``.
 
-    :param choices: the first is the default
+    :param choices: the first is the default; none: any text can be given, and the default is empty
     :param means: one line for ``--help``
     """
 
     name: str
-    choices: tuple[str, ...]
-    means: str
+    choices: tuple[str, ...] = ()
+    means: str = ""
 
     @property
     def default(self) -> str:
         """What is chosen if nothing is said."""
-        return self.choices[0]
+        return self.choices[0] if self.choices else ""
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,8 @@ class Server(Protocol):
     workers: int
     listen: Listen
     listener: socket.socket
+    work_us: float
+    hold_s: float
 
     def accept(self) -> bool:
         """Accept one connection and serve it; ``False`` if there was none (EAGAIN)."""
@@ -129,6 +131,11 @@ class Strategy:
     blocks_in_accept: ClassVar[bool] = False
     #: The last worker begins to wait first.
     waits_in_reverse: ClassVar[bool] = False
+    #: Workers write down what they accept. One that doesn't (it runs somebody else's program) is known by
+    #: the probe alone, and SIGTERM itself may end it.
+    logs: ClassVar[bool] = True
+    #: What a client sends; it is answered by any bytes, and the connection is closed.
+    request: ClassVar[bytes] = b""
     options: ClassVar[tuple[Option, ...]] = ()
 
     def __init__(self, chosen: Mapping[str, str] | None = None) -> None:
@@ -147,6 +154,14 @@ class Strategy:
     def unavailable(cls) -> str | None:
         """Why it cannot run on this host (tried, not guessed), or ``None`` if it can."""
         return None
+
+    @classmethod
+    def check(cls, chosen: Mapping[str, str]) -> None:
+        """Look at what was chosen, before anything is started.
+
+        :param chosen: a value for each option
+        :raises UsageError: it can't be used
+        """
 
     def open(self, listen: Listen) -> socket.socket:
         """In the parent, before any fork: the socket that the workers inherit.

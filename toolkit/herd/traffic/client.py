@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import select
 import socket
@@ -34,11 +35,13 @@ class Client:
     :param target: host and port
     :param sources: addresses to connect from, in turn
     :param area: where finished connections are written
+    :param request: what to send on each; it must fit into a new connection's buffer
     """
 
     target: tuple[str, int]
     sources: Sequence[str]
     area: Area
+    request: bytes = b""
     started: int = 0
     established: int = 0
     finished: int = 0
@@ -96,17 +99,17 @@ class Client:
         if not events & (select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP):
             return
         try:
-            data = connection.sock.recv(4096)
-            if data:
+            while connection.sock.recv(4096):
                 connection.first_byte = connection.first_byte or time.monotonic_ns()
-                data = connection.sock.recv(4096)
         except BlockingIOError:
             return
         except OSError as error:
-            self._finish(connection, error.errno or 0)
+            # Who answers without having read the request resets the connection as it closes.
+            answered = isinstance(error, ConnectionResetError) and self.request
+            failed = 0 if answered and connection.first_byte else error.errno or 0
+            self._finish(connection, failed)
             return
-        if not data:
-            self._finish(connection, 0 if connection.first_byte else errno.ENODATA)
+        self._finish(connection, 0 if connection.first_byte else errno.ENODATA)
 
     def _establish(self, connection: _Connection, events: int) -> bool:
         if events & select.EPOLLERR:
@@ -118,6 +121,9 @@ class Client:
         connection.established = time.monotonic_ns()
         self.established += 1
         self.area["established"] = self.established
+        if self.request:
+            with contextlib.suppress(ConnectionError):  # what came back is still to be read
+                connection.sock.send(self.request)
         return True
 
     def _finish(self, c: _Connection, error: int) -> None:

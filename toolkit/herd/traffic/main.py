@@ -26,7 +26,7 @@ _GRACE_NS: Final = 5_000_000_000
 class Load:
     """What one process sends.
 
-    :param spec: host, port, sources, connections, duration, hold, rate, pattern, and the areas
+    :param spec: host, port, sources, connections, duration, hold, rate, pattern, request, and the areas
     """
 
     def __init__(self, spec: Message, channel: Channel) -> None:
@@ -34,12 +34,15 @@ class Load:
         self._channel = channel
         areas = area.share(spec["area_fd"], LAYOUT, spec["capacity"], spec["processes"])
         target = (spec["host"], spec["port"])
-        self.client = Client(target, spec["sources"], areas[spec["index"]])
+        request = bytes.fromhex(spec["request"])
+        self.client = Client(target, spec["sources"], areas[spec["index"]], request)
 
     def _pattern(self, begin: int) -> Pattern:
         spec = self._spec
-        areas = area.share(
-            spec["pool_fd"], pool_log.LAYOUT, spec["pool_capacity"], len(spec["pids"])
+        areas = (
+            area.share(spec["pool_fd"], pool_log.LAYOUT, spec["pool_capacity"], len(spec["pids"]))
+            if spec["logs"]
+            else []
         )
         situation = Situation(
             begin, spec["rate"], spec["index"], spec["processes"], spec["pids"], areas

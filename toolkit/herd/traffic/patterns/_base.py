@@ -17,7 +17,7 @@ class Situation:
     :param rate: connections per second of the whole run
     :param index: which load process this is, of ``processes``
     :param pids: the workers
-    :param areas: the workers' logs
+    :param areas: the workers' logs; none where they keep none
     """
 
     begin: int

@@ -39,7 +39,6 @@ class Settled(Pattern):
         return None
 
     def _quiet(self, progress: Progress) -> bool:
-        closed = sum(area["closed"] for area in self.situation.areas)
-        return (
-            not progress.open_now and closed >= progress.established and self._sleepers.all_asleep()
-        )
+        areas = self.situation.areas
+        closed = not areas or sum(area["closed"] for area in areas) >= progress.established
+        return not progress.open_now and closed and self._sleepers.all_asleep()
