@@ -94,6 +94,16 @@ def test_as_nginx_the_socket_is_registered_anew_every_16_accepts(herd):
     assert mutex["wakeups"]["total"] == 48
 
 
+@pytest.mark.parametrize("strategy", ["epoll-exclusive", "poll", "epoll-oneshot"])
+def test_a_batch_takes_an_eagain_to_know_that_there_is_no_more(herd, strategy):
+    """One worker, one connection at a time: accept, and with a batch accept again in vain."""
+    args = ("-s", strategy, "-n", "1", "-c", "23", "--rate", "settled")
+    one = herd.run(*args)
+    many = herd.run(*args, "--batch", "8")
+    assert [one["workers"][0]["eagain"], many["workers"][0]["eagain"]] == [0, 23]
+    assert one["accepts"] == many["accepts"] == many["wakeups"]["productive"] == 23
+
+
 def test_an_option_of_another_strategy_is_refused_with_whose_it_is(herd):
     done = herd("run", "-s", "accept", "--lock", "flock")
     assert done.returncode == 2

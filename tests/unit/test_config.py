@@ -20,6 +20,7 @@ CONFIGS = {
         "strategy": "epoll-exclusive",
         "kernel": "6.1",
         "options": {},
+        "batch": 4,
         "workers": 32,
         "connections": 17,
         "rate": 250.5,

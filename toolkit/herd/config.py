@@ -49,6 +49,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
     work_us: Annotated[float, Meta(ge=0, le=1e7)] = 0.0
     hold_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0
+    batch: Annotated[int, Meta(ge=1, le=65536)] = 1
     seed: int = 1
     probe: str = AUTO
     kernel: str = "host"

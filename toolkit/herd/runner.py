@@ -169,6 +169,7 @@ class _Run:
                 "backlog": config.backlog,
                 "work_us": config.work_us,
                 "hold_s": config.hold_s,
+                "batch": config.batch,
                 "cpus": cpus(config.pin.workers),
                 "area_fd": self._pool_fd,
                 "capacity": self._connections,

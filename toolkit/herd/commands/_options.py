@@ -73,6 +73,10 @@ _RATE = (
 )
 _HOLD = "How long a worker keeps a connection open; one that blocks in accept sleeps meanwhile.  [default: 0]"
 
+_BATCH = (
+    "Connections to accept per wakeup, where a worker polls (select, poll, epoll level or one-shot)."
+    "  [default: 1]"
+)
 _PROBE = (
     "How to see wakeups: auto (functions where the kernel permits, else tracepoints), functions, tracepoints,"
     " none; or two at once, such as functions,tracepoints: the second judges the first.  [default: auto]"
@@ -100,6 +104,7 @@ _OPTIONS = (
         help="CPU time a worker spends per connection, µs.  [default: 0]",
     ),
     click.option("--hold", "hold_s", type=Seconds(), help=_HOLD),
+    click.option("--batch", type=int, help=_BATCH),
     click.option(
         "--pin",
         multiple=True,

@@ -85,6 +85,7 @@ class Pool:
                 area,
                 work_us=spec["work_us"],
                 hold_s=spec["hold_s"],
+                batch=spec["batch"],
                 blocks=self._strategy.blocks_in_accept,
             )
             run(self._strategy, worker, area, parent, tell)

@@ -34,6 +34,7 @@ class Worker:
 
     :param work_us: CPU time to spend on each connection
     :param hold_s: how long a connection stays open after the answer
+    :param batch: how many connections :meth:`drain` takes at the most
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Worker:
         *,
         work_us: float,
         hold_s: float,
+        batch: int,
         blocks: bool,
     ) -> None:
         self.index = index
@@ -56,6 +58,7 @@ class Worker:
         self._work_ns = int(work_us * 1000)
         self.work_us = work_us
         self.hold_s = hold_s
+        self._batch = batch
         self._blocks = blocks
         self._held: deque[tuple[float, socket.socket]] = deque()
         self._accepts = self._served = self._closed = self._eagain = 0
@@ -67,6 +70,12 @@ class Worker:
             return False
         self.handle(connection)
         return True
+
+    def drain(self) -> None:
+        """Accept and serve what is there, up to the batch; beyond one it takes an EAGAIN to know."""
+        for _ in range(self._batch):
+            if not self.accept():
+                return
 
     def take(self) -> socket.socket | None:
         """Accept one connection; ``None`` if there was none, or accept failed."""

@@ -101,6 +101,9 @@ class Server(Protocol):
     def accept(self) -> bool:
         """Accept one connection and serve it; ``False`` if there was none (EAGAIN)."""
 
+    def drain(self) -> None:
+        """Accept and serve what is there, up to ``--batch`` connections."""
+
     def take(self) -> socket.socket | None:
         """Accept one connection, to be given to :meth:`handle`; ``None`` if there was none."""
 

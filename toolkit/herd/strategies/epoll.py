@@ -31,10 +31,10 @@ class Epoll(Strategy):
         self.epoll.register(server.listener.fileno(), self.events)
 
     def serve(self, server: Server) -> None:
-        """Wait, accept one, wait again."""
+        """Wait, accept a batch, wait again."""
         listener = server.listener.fileno()
         while True:
             for fd, _ in self.epoll.poll(server.timeout()):
                 if fd == listener:
-                    server.accept()
+                    server.drain()
             server.close_due()

@@ -26,11 +26,11 @@ class EpollOneshot(Epoll):
         )
 
     def serve(self, server: Server) -> None:
-        """Accept one, then arm the item again; that tells of what is left."""
+        """Accept a batch, then arm the item again; that tells of what is left."""
         listener = server.listener.fileno()
         while True:
             for fd, _ in self.epoll.poll(server.timeout()):
                 if fd == listener:
-                    server.accept()
+                    server.drain()
                     self.epoll.modify(listener, self.events)
             server.close_due()

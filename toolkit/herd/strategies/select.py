@@ -28,10 +28,10 @@ class Select(Strategy):
         server.listener.setblocking(False)
 
     def serve(self, server: Server) -> None:
-        """Wait, accept one, wait again."""
+        """Wait, accept a batch, wait again."""
         while True:
             if self.wait(server.listener.fileno(), server.timeout()):
-                server.accept()
+                server.drain()
             server.close_due()
 
     def wait(self, listener: int, timeout: float | None) -> bool:
