@@ -47,7 +47,11 @@ def partial(name: str) -> Path:
 
 def installed() -> list[Kernel]:
     """Those that are there, oldest version first."""
-    found = []
+    found: list[Kernel] = []
+    if not os.access(
+        folder(), os.R_OK | os.X_OK
+    ):  # glob raises where a folder above is closed to us
+        return found
     for tree in folder().glob("*/boot/vmlinuz-*"):
         release = tree.name.removeprefix("vmlinuz-")
         if not tree.parents[1].name.endswith(_PARTIAL):
