@@ -50,8 +50,9 @@ def become(listener: int, command: Sequence[str]) -> NoReturn:
             _keep_to_ourselves(int(descriptor.name))
     os.dup2(listener, LISTENER)
     os.set_inheritable(LISTENER, True)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them
-        signal.signal(number, signal.SIG_DFL)
+    for number in signal.valid_signals():  # Python ignores two, and whoever started us perhaps more
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     os.execve(command[0], list(command), environment)
