@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -17,9 +17,10 @@ from herd.recording import write
 from herd.recording.read import Recording
 from herd.strategies import find, names
 
-ALL: Final = "all"
+if TYPE_CHECKING:
+    from herd.runner import Progress
 
-Progress = Callable[[str, int, int], None]
+ALL: Final = "all"
 
 
 @dataclass
@@ -90,9 +91,7 @@ def compare(
     if comparison.runs:
         from herd import plots
 
-        figure = plots.draw("comparison", *comparison.runs)
-        for suffix in ("png", "svg"):
-            plots.save(figure, directory / f"comparison.{suffix}")
+        plots.save_into(directory, "comparison", *comparison.runs)
     return comparison
 
 
@@ -101,13 +100,10 @@ def _default() -> Path:
 
 
 def _one(config: RunConfig, directory: Path, strategy: str, kernel: str) -> RunConfig:
-    where = "" if kernel == "host" else f"-linux{kernel}"
-    output = str(directory / f"{strategy}-n{config.workers}{where}")
     takes = {option.name for option in find(strategy).options}
     options = {name: value for name, value in config.options.items() if name in takes}
-    return msgspec.structs.replace(
-        config, strategy=strategy, kernel=kernel, output=output, options=options
-    )
+    one = msgspec.structs.replace(config, strategy=strategy, kernel=kernel, options=options)
+    return msgspec.structs.replace(one, output=str(directory / one.label))
 
 
 def _same_rate(configs: Sequence[RunConfig]) -> list[RunConfig]:

@@ -117,6 +117,12 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         )
 
     @property
+    def label(self) -> str:
+        """What tells its recording from another's: strategy, workers, and the kernel if not the host's."""
+        where = "" if self.kernel == "host" else f"-linux{self.kernel}"
+        return f"{self.strategy}-n{self.workers}{where}"
+
+    @property
     def probes(self) -> list[str]:
         """The probes to start: the first one records, the others judge it."""
         return [] if self.probe == "none" else self.probe.split(",")

@@ -30,7 +30,7 @@ def command(directory: Path, as_json: bool, no_picture: bool) -> None:
     if no_picture:
         return
     try:
-        plots.save_overview(recording, directory)
+        plots.save_into(directory, "overview", recording)
     except OSError as error:
         raise UsageError(
             f"cannot write the picture: {error.strerror}: {error.filename}",

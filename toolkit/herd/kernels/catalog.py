@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from herd.errors import HostError
+from herd.host import headers
 
 #: The running kernel, natively.
 HOST: Final = "host"
@@ -34,10 +35,8 @@ class Kernel:
 
 
 def folder() -> Path:
-    """Where kernels are kept: below ``XDG_CACHE_HOME``, else ``~/.cache``."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    root = Path(base) if base else Path(os.path.expanduser("~")) / ".cache"  # noqa: PTH111
-    return root / "herd" / "kernels"
+    """Where kernels are kept: in herd's own cache, beside the merged headers."""
+    return headers.cache_folder().with_name("kernels")
 
 
 def partial(name: str) -> Path:

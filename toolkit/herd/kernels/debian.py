@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -50,9 +51,8 @@ def install(series: str, say: Say = lambda line: None) -> Kernel:
 
     :raises HostError: this host has no apt, or no suite of Debian has that series
     """
-    for kernel in catalog.installed():
-        if series in (kernel.series, kernel.release):
-            return kernel
+    with contextlib.suppress(HostError):  # not installed yet
+        return catalog.find(series)
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         raise HostError(
             "kernels are fetched with apt-get and dpkg-deb, which this host has not",

@@ -35,7 +35,7 @@ _SCRIPT: Final = """
 set -e
 umount /run/host
 mount -t 9p -o ro,version=9p2000.L,trans=virtio,access=any,cache=loose,msize=512000 \\
-  virtme.initmount{mount} /run/host
+  virtme.initmount1 /run/host
 mkdir -p /run/modules
 mount --bind /lib/modules /run/modules
 for folder in {folders}; do mount --bind "/run/host/$folder" "/$folder"; done
@@ -87,7 +87,6 @@ class Machine:
             if entry.is_dir(follow_symlinks=False) and entry.name not in _NOT_SHARED
         )
         script = _SCRIPT.format(
-            mount=1,
             folders=" ".join(map(shlex.quote, folders)),
             shared=_SHARED,
             environment=" ".join(shlex.quote(f"{k}={v}") for k, v in (environment or {}).items()),

@@ -8,9 +8,9 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from herd.config import RunConfig, as_dict
 from herd.errors import BY_EXIT_CODE, HerdError, RunTimeout
@@ -22,13 +22,15 @@ from herd.recording import write
 from herd.recording.read import Recording
 from herd.supervisor import Supervisor
 
+if TYPE_CHECKING:
+    from herd.runner import Progress
+
 #: A boot takes 10 s, on a busy machine 30; then Python starts, and the probes are compiled: a minute more.
 _START_S: Final = 180.0
 _BOOTS: Final = 2
 #: Its initramfs (10 MiB), and what the runs record.
 _SPACE: Final = 64 << 20
 
-Progress = Callable[[str, int, int], None]
 #: A recording, or the error that came instead of it.
 Result = Recording | HerdError
 
@@ -173,7 +175,7 @@ class _Boot:
         run["host"] |= {"virtual_machine": guest, "latencies_comparable": accelerator != "tcg"}
         run["config"] = as_dict(self._configs[number])
         write.write_json(aside / "run.json", run)
-        plots.save_overview(Recording(aside), aside)
+        plots.save_into(aside, "overview", Recording(aside))
         write.publish(aside, directory)
         return Recording(directory)
 

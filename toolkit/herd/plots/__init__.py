@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from herd.recording.read import Recording
 
-__all__ = ["draw", "names", "save", "save_overview"]
+__all__ = ["draw", "names", "save", "save_into"]
 
 # That it can't cache its fonts where the home folder isn't writable is no news to our users.
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
@@ -51,8 +51,8 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(path, dpi=150, metadata=metadata)
 
 
-def save_overview(recording: Recording, directory: Path) -> None:
-    """Write ``overview.png`` and ``overview.svg``."""
-    figure = draw("overview", recording)
+def save_into(directory: Path, name: str, *recordings: Recording) -> None:
+    """Draw a picture and write it as ``<name>.png`` and ``<name>.svg``."""
+    figure = draw(name, *recordings)
     for suffix in ("png", "svg"):
-        save(figure, directory / f"overview.{suffix}")
+        save(figure, directory / f"{name}.{suffix}")

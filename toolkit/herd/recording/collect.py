@@ -132,6 +132,6 @@ def finish(aside: Path, directory: Path, run: dict[str, Any], *, picture: bool =
     if picture:
         from herd import plots
 
-        plots.save_overview(Recording(aside), aside)
+        plots.save_into(aside, "overview", Recording(aside))
     write.publish(aside, directory)
     return Recording(directory)

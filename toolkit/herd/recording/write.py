@@ -56,8 +56,7 @@ def place(config: RunConfig) -> tuple[Path, Path]:
     if config.output:
         directory = Path(config.output)
         return directory, reserve(directory)
-    where = "" if config.kernel == "host" else f"-linux{config.kernel}"
-    name = f"{datetime.now():%Y%m%d-%H%M%S}-{config.strategy}-n{config.workers}{where}"
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{config.label}"
     for suffix in ["", *(f"-{i}" for i in range(2, 100))]:
         directory = Path("results", name + suffix)
         if not directory.exists() and not aside_of(directory).exists():
