@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from tests import plugins
+
 pytestmark = pytest.mark.kernel
 
 STRATEGY = """
@@ -29,11 +31,7 @@ class Blocking(Strategy):
 
 def test_one_file_adds_a_strategy(herd, tmp_path):
     package = tmp_path / "site"
-    info = package / "theirs-1.0.dist-info"
-    info.mkdir(parents=True)
-    (package / "theirs.py").write_text(STRATEGY)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[herd.strategies]\ntheirs = theirs:Blocking\n")
+    plugins.install(package, "theirs", STRATEGY, {"theirs": "theirs:Blocking"})
     listed = herd("strategies", "--json", PYTHONPATH=str(package))
     [entry] = [s for s in json.loads(listed.stdout) if s["name"] == "theirs"]
     assert entry["available"]

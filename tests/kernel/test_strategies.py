@@ -10,6 +10,7 @@ import pytest
 
 import herd as library
 from herd import strategies
+from tests import plugins
 
 pytestmark = pytest.mark.kernel
 
@@ -116,11 +117,7 @@ def test_an_option_of_another_strategy_is_refused_with_whose_it_is(herd):
 def test_a_compared_set_that_breaks_a_law_exits_1_and_says_which_failed(herd, tmp_path):
     """A plug-in that raises is named, and the others are measured all the same."""
     package = tmp_path / "site"
-    info = package / "broken-1.0.dist-info"
-    info.mkdir(parents=True)
-    (package / "broken.py").write_text(BROKEN)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[herd.strategies]\nbroken = broken:Broken\n")
+    plugins.install(package, "broken", BROKEN, {"broken": "broken:Broken"})
     args = ("-S", "broken,accept", "-n", "2", "-c", "10", *SETTLED, "-o", str(herd.output()))
     done = herd("compare", *args, PYTHONPATH=str(package))
     found = json.loads(done.stdout)

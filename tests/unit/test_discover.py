@@ -16,6 +16,7 @@ from herd.discover import modules, named, plugins, unknown
 from herd.errors import UsageError
 from herd.strategies import Strategy
 from herd.strategies.accept import Accept
+from tests.plugins import install
 
 PLUGIN = """
 from herd.strategies import Prediction, Strategy
@@ -32,16 +33,6 @@ class Nap(Strategy):
 PREDICT = 'return Prediction.exactly(0.5 * workers, who="nobody", why="it naps")'
 #: Also looks like markup, which a table must not take it for.
 ERROR = "no such folder [/dev/moon]"
-
-
-def install(folder: Path, name: str, source: str, entries: dict[str, str]) -> None:
-    """A package as pip would have left it."""
-    (folder / f"{name}.py").write_text(source)
-    info = folder / f"{name}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    lines = [f"{key} = {value}" for key, value in entries.items()]
-    (info / "entry_points.txt").write_text("\n".join(["[herd.strategies]", *lines, ""]))
 
 
 @pytest.fixture

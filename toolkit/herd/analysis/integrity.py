@@ -99,8 +99,7 @@ def _outcomes(recording: Recording) -> dict[str, Any]:
     name = "wakeups = productive + wasted"
     if not seen(recording):
         return _law(name, None, "wakeups are unknown without a probe")
-    wakeups = recording.wakeups
-    caused = wakeups[wakeups["arrival"].notna()]
+    caused = recording.caused
     undecided = int(caused["outcome"].isna().sum())
     productive = int((caused["outcome"] == "productive").sum())
     wasted = len(caused) - productive - undecided

@@ -47,7 +47,7 @@ def path(recording: Recording, arrival: int) -> list[dict[str, Any]]:
     :raises UsageError: there was no such arrival, or no probe saw any
     """
     arrivals = recording.arrivals
-    matching = arrivals[arrivals["arrival"] == arrival].to_dict("records")
+    matching = of_arrival(arrivals, arrival).to_dict("records")
     if not matching:
         seen = f"arrivals are 1 to {len(arrivals)}" if len(arrivals) else "no probe saw any arrival"
         raise UsageError(f"{recording.path} has no arrival {arrival}: {seen}")
@@ -77,13 +77,19 @@ def _missing(value: Any) -> bool:
     return value is None or bool(pd.isna(value))
 
 
+def of_arrival(table: pd.DataFrame, arrival: int) -> pd.DataFrame:
+    """The rows of a table that belong to an arrival."""
+    rows: pd.DataFrame = table[table["arrival"] == arrival]
+    return rows
+
+
 def calls_of(recording: Recording, arrival: int) -> pd.DataFrame:
     """The calls that notified of an arrival, and those of accept that took it."""
     import pandas as pd
 
     calls: pd.DataFrame = recording.calls
-    notified: pd.DataFrame = calls[calls["arrival"] == arrival]
-    accepts = recording.accepts[recording.accepts["arrival"] == arrival]
+    notified = of_arrival(calls, arrival)
+    accepts = of_arrival(recording.accepts, arrival)
     if accepts.empty:
         return notified
     [accept] = accepts.to_dict("records")
@@ -114,8 +120,7 @@ def _calls(recording: Recording, arrival: int) -> list[dict[str, Any]]:
 
 def _wakeups(recording: Recording, arrival: int) -> list[dict[str, Any]]:
     steps = []
-    wakeups = recording.wakeups
-    for w in wakeups[wakeups["arrival"] == arrival].to_dict("records"):
+    for w in of_arrival(recording.wakeups, arrival).to_dict("records"):
         who = f"worker {w['worker']}, blocked in {w['blocked_in']},"
         steps.append(
             _step(w["time_ns"], w["cpu"], w["tid"], "try_to_wake_up", 0, f"{who} is runnable")
@@ -132,8 +137,7 @@ def _wakeups(recording: Recording, arrival: int) -> list[dict[str, Any]]:
 
 def _accept(recording: Recording, arrival: int) -> list[dict[str, Any]]:
     steps = []
-    accepts = recording.accepts
-    for a in accepts[accepts["arrival"] == arrival].to_dict("records"):
+    for a in of_arrival(recording.accepts, arrival).to_dict("records"):
         what = f"worker {a['worker']} has the connection from {a['peer']} port {a['peer_port']}"
         steps.append(
             _step(a["time_ns"], a["cpu"], a["tid"], "accept4", 0, f"{what}: back in user space")

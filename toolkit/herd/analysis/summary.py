@@ -75,15 +75,9 @@ def accepted(recording: Recording) -> int | None:
     return None if counts.isna().any() else int(counts.sum())
 
 
-def by_arrival(recording: Recording) -> pd.DataFrame:
-    """The wakeups that an arrival caused, directly or chained."""
-    wakeups = recording.wakeups
-    return wakeups[wakeups["arrival"].notna()]
-
-
 def per_connection(recording: Recording, accepts: int | None) -> float | None:
     """Wakeups ÷ accepted connections; ``None`` where nothing was accepted, or nobody counted."""
-    return len(by_arrival(recording)) / accepts if accepts else None
+    return len(recording.caused) / accepts if accepts else None
 
 
 def _held(recording: Recording, accepts: int | None) -> bool | None:
@@ -93,7 +87,7 @@ def _held(recording: Recording, accepts: int | None) -> bool | None:
 
 
 def _wakeups(recording: Recording, accepts: int | None) -> dict[str, Any]:
-    caused = by_arrival(recording)
+    caused = recording.caused
     counts = recording.wakeups["cause"].value_counts()
     causes = {name: int(counts.get(name, 0)) for name in ("chained", "lock", "handoff", "other")}
     outcomes = caused["outcome"].value_counts()
@@ -186,7 +180,7 @@ def percentiles(nanoseconds: pd.Series[Any]) -> dict[str, float] | None:
 
 def wake_latency(recording: Recording) -> pd.Series[Any]:
     """Made runnable → running, ns, of the wakeups that an arrival caused."""
-    caused = by_arrival(recording)
+    caused = recording.caused
     return caused["running_ns"] - caused["time_ns"]
 
 
@@ -206,7 +200,7 @@ def _cost(recording: Recording, accepts: int | None) -> dict[str, float | None]:
     cpu = workers["cpu_user_s"] + workers["cpu_system_s"]
     switches = workers["voluntary_switches"] + workers["involuntary_switches"]
     each = 1 / accepts if accepts and cpu.notna().all() else None
-    caused = by_arrival(recording)
+    caused = recording.caused
     wasted = caused[caused["outcome"].isin(["wasted_in_kernel", "wasted_in_user"])]
     return {
         "cpu_us_per_connection": float(cpu.sum() * 1e6 * each) if each else None,

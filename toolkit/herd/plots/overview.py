@@ -9,7 +9,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from herd.analysis.summary import accepted, by_arrival, seen, shares, wake_latency
+from herd.analysis.summary import accepted, seen, shares, wake_latency
 from herd.plots import _style
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _answer(recording: Recording) -> str:
 
 def _who(axes: Axes, recording: Recording) -> None:
     workers = recording.run["config"]["workers"]
-    caused = by_arrival(recording)
+    caused = recording.caused
     arrivals = recording.arrivals["arrival"]
     shown = min(len(arrivals), _ARRIVALS)
     title = "Who woke at which arrival"
@@ -120,7 +120,7 @@ def _workers(axes: Axes, recording: Recording) -> None:
         _whole_numbers(axes)
         return
     _style.dress(axes, "Wakeups of each worker", "worker", "wakeups")
-    caused = by_arrival(recording)
+    caused = recording.caused
     below = np.zeros(workers)
     for outcome, colour in _style.OUTCOME_COLOURS.items():
         mine = caused.loc[caused["outcome"] == outcome, "worker"].to_numpy("int64")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from herd.analysis.path import calls_of
+from herd.analysis.path import calls_of, of_arrival
 from herd.plots import _style
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def draw(recording: Recording, arrival: int = 1) -> Figure:
     figure = _style.figure(13, 5)
     axes = figure.add_subplot()
     _title(figure, recording, arrival)
-    found = recording.arrivals[recording.arrivals["arrival"] == arrival]
+    found = of_arrival(recording.arrivals, arrival)
     if found.empty:
         _style.dress(axes, _style.where(recording.run), "µs", "calls")
         _style.empty(axes, "no probe saw this arrival")
@@ -35,7 +35,7 @@ def draw(recording: Recording, arrival: int = 1) -> Figure:
     calls = calls_of(recording, arrival).sort_values(["time_ns", "depth"])
     # A function at a depth is a row: epoll calls the same four for each worker.
     rows = list(dict.fromkeys(zip(calls["function"], calls["depth"], strict=True)))
-    woken = recording.wakeups[recording.wakeups["arrival"] == arrival]
+    woken = of_arrival(recording.wakeups, arrival)
     notified = calls.loc[calls["arrival"].notna(), "time_ns"]
     begin = int(min([found["time_ns"].min(), *notified]))
     figure.set_figheight(2.4 + 0.42 * (len(rows) + min(len(woken), _WORKERS)))
@@ -82,7 +82,7 @@ def _workers(
     axes: Axes, recording: Recording, woken: pd.DataFrame, arrival: int, begin: int, first: int
 ) -> list[str]:
     labels = []
-    accepts = recording.accepts[recording.accepts["arrival"] == arrival].to_dict("records")
+    accepts = of_arrival(recording.accepts, arrival).to_dict("records")
     for row, wakeup in enumerate(woken.head(_WORKERS).to_dict("records"), first):
         _bar(axes, row, wakeup["time_ns"], wakeup["running_ns"], begin, "#CCCCCC")
         colour = _style.OUTCOME_COLOURS.get(str(wakeup["outcome"]), "#888888")

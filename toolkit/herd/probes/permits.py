@@ -16,9 +16,8 @@ _TRACE_FENTRY: Final = 24
 #: r0 = 0; exit
 _RETURN_0: Final = bytes.fromhex("b7000000000000009500000000000000")
 
-_KPROBE_EVENTS: Final = tuple(
-    Path(folder, "kprobe_events") for folder in ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
-)
+#: Where tracefs may be mounted.
+TRACING: Final = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 
 
 class _RawTracepointOpen(ctypes.Structure):
@@ -47,7 +46,7 @@ def fentry(btf: Btf, function: str) -> str | None:
 
 def kprobe() -> str | None:
     """Why a kprobe cannot be made, or ``None`` if this process may write to ``kprobe_events``."""
-    there = [path for path in _KPROBE_EVENTS if path.exists()]
+    there = [folder / "kprobe_events" for folder in TRACING if (folder / "kprobe_events").exists()]
     if not there:
         return "kprobes are not in this kernel: tracefs has no kprobe_events"
     if not os.access(there[0], os.W_OK):

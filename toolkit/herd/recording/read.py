@@ -75,6 +75,11 @@ class Recording:
         return self.table("wakeups").sort_values("time_ns", ignore_index=True)
 
     @cached_property
+    def caused(self) -> pd.DataFrame:
+        """The wakeups that an arrival caused, directly or chained."""
+        return self.wakeups[self.wakeups["arrival"].notna()]
+
+    @cached_property
     def accepts(self) -> pd.DataFrame:
         """One accept."""
         return self.table("accepts")

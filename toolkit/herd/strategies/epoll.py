@@ -31,10 +31,14 @@ class Epoll(Strategy):
         self.epoll.register(server.listener.fileno(), self.events)
 
     def serve(self, server: Server) -> None:
-        """Wait, accept a batch, wait again."""
+        """Wait, take what is there, wait again."""
         listener = server.listener.fileno()
         while True:
             for fd, _ in self.epoll.poll(server.timeout()):
                 if fd == listener:
-                    server.drain()
+                    self.ready(server)
             server.close_due()
+
+    def ready(self, server: Server) -> None:
+        """An event came: accept a batch; the set tells again of what is left."""
+        server.drain()

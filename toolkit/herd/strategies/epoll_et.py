@@ -25,11 +25,7 @@ class EpollEt(Epoll):
             " other, not exclusive (ep_ptable_queue_proc(), fs/eventpoll.c)",
         )
 
-    def serve(self, server: Server) -> None:
-        """Take all there is: no second event tells of what is left."""
-        listener = server.listener.fileno()
-        while True:
-            for fd, _ in self.epoll.poll(server.timeout()):
-                while fd == listener and server.accept():
-                    pass
-            server.close_due()
+    def ready(self, server: Server) -> None:
+        """Accept all there is: no second event tells of what is left."""
+        while server.accept():
+            pass

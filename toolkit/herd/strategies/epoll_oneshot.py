@@ -25,12 +25,7 @@ class EpollOneshot(Epoll):
             " fs/eventpoll.c); until then it is queued as any other, not exclusive",
         )
 
-    def serve(self, server: Server) -> None:
+    def ready(self, server: Server) -> None:
         """Accept a batch, then arm the item again; that tells of what is left."""
-        listener = server.listener.fileno()
-        while True:
-            for fd, _ in self.epoll.poll(server.timeout()):
-                if fd == listener:
-                    server.drain()
-                    self.epoll.modify(listener, self.events)
-            server.close_due()
+        server.drain()
+        self.epoll.modify(server.listener.fileno(), self.events)

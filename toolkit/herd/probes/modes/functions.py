@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -12,8 +13,6 @@ from herd.probes import permits
 from herd.probes.btf import Btf
 from herd.probes.modes._base import WORKER_OFFSETS, Probe
 from herd.recording.schema import SIGNAL_FUNCTION, WAKE_FUNCTIONS
-
-_TRACING: Final = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 
 #: Without these there is no bracket around a wakeup.
 _NEEDED: Final = ("sock_def_readable", "inet_csk_accept")
@@ -140,29 +139,26 @@ class Functions(Probe):
         return missed
 
 
+def _tracing_file(name: str) -> str | None:
+    """A file of tracefs; ``None`` where it can't be read."""
+    for folder in permits.TRACING:
+        with contextlib.suppress(OSError):
+            return (folder / name).read_text()
+    return None
+
+
 def _traceable() -> set[str] | None:
     """Functions that ftrace can hook, which fentry and kprobes use; ``None`` where that can't be read."""
-    for folder in _TRACING:
-        try:
-            text = (folder / "available_filter_functions").read_text()
-        except OSError:
-            continue
-        return {line.partition(" ")[0] for line in text.splitlines()}
-    return None
+    text = _tracing_file("available_filter_functions")
+    return None if text is None else {line.partition(" ")[0] for line in text.splitlines()}
 
 
 def _kretprobe_misses() -> dict[str, int]:
     """``kprobe_profile``: event, hits, misses; bcc names an event ``r_<function>_bcc_<pid>``."""
     ours = re.compile(rf"^\s*[pr]_(\S+?)_bcc_{os.getpid()}\s+\d+\s+(\d+)", re.MULTILINE)
     missed: dict[str, int] = {}
-    for folder in _TRACING:
-        try:
-            text = (folder / "kprobe_profile").read_text()
-        except OSError:
-            continue
-        for name, count in ours.findall(text):
-            missed[name] = missed.get(name, 0) + int(count)
-        break
+    for name, count in ours.findall(_tracing_file("kprobe_profile") or ""):
+        missed[name] = missed.get(name, 0) + int(count)
     return missed
 
 

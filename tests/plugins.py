@@ -1,0 +1,20 @@
+"""Packages of others, for tests of what herd finds in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def install(folder: Path, name: str, source: str, entries: Mapping[str, str]) -> None:
+    """A package with strategies, as pip would have left it.
+
+    :param folder: made if it isn't there
+    :param entries: ``module:class`` by the strategy's name
+    """
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (folder / f"{name}.py").write_text(source)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    lines = [f"{key} = {value}" for key, value in entries.items()]
+    (info / "entry_points.txt").write_text("\n".join(["[herd.strategies]", *lines, ""]))
