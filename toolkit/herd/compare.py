@@ -12,7 +12,7 @@ import msgspec
 
 from herd.config import RunConfig
 from herd.crew import Crew
-from herd.errors import HerdError, HostError, Interrupted, UsageError
+from herd.errors import HerdError, HostError, Interrupted, Unfit, UsageError
 from herd.recording import write
 from herd.recording.read import Recording
 from herd.strategies import find, names
@@ -82,7 +82,11 @@ def compare(
     directory.mkdir(parents=True)
     comparison = Comparison(directory)
     for kernel in kernels:
-        configs = _same_rate([_one(config, directory, s, kernel) for s in strategies])
+        configs = _same_rate(
+            _fit([_one(config, directory, s, kernel) for s in strategies], comparison)
+        )
+        if not configs:
+            continue
         if kernel == "host":
             _run_here(configs, comparison, progress)
         else:
@@ -104,6 +108,18 @@ def _one(config: RunConfig, directory: Path, strategy: str, kernel: str) -> RunC
     options = {name: value for name, value in config.options.items() if name in takes}
     one = msgspec.structs.replace(config, strategy=strategy, kernel=kernel, options=options)
     return msgspec.structs.replace(one, output=str(directory / one.label))
+
+
+def _fit(configs: Sequence[RunConfig], comparison: Comparison) -> list[RunConfig]:
+    """Those whose strategy can run as it was asked to."""
+    fit = []
+    for config in configs:
+        try:
+            config.resolved()
+            fit.append(config)
+        except Unfit as error:
+            _add(comparison, config, error)
+    return fit
 
 
 def _same_rate(configs: Sequence[RunConfig]) -> list[RunConfig]:
@@ -147,7 +163,7 @@ def _add(comparison: Comparison, config: RunConfig, result: Recording | HerdErro
         comparison.runs.append(result)
         return
     entry = {"strategy": config.strategy, "kernel": config.kernel, "why": result.message}
-    if isinstance(result, HostError):
+    if isinstance(result, HostError | Unfit):
         comparison.unavailable.append(entry)
         return
     comparison.failed.append(entry)

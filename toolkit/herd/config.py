@@ -6,13 +6,16 @@ import ipaddress
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from herd.discover import unknown
-from herd.errors import UsageError
+from herd.errors import Unfit, UsageError
+
+if TYPE_CHECKING:
+    from herd.strategies import Strategy
 
 MAX_WORKERS: Final = 1024
 SETTLED: Final = "settled"
@@ -40,6 +43,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     strategy: str = "accept"
     workers: Annotated[int, Meta(ge=1, le=MAX_WORKERS)] = 8
+    pool: Literal["processes", "threads"] = "processes"
     connections: Annotated[int, Meta(ge=1, le=_MAX_CONNECTIONS)] | None = None
     rate: Annotated[float, Meta(gt=0, le=1e6)] | str = AUTO
     duration_s: Annotated[float, Meta(gt=0, le=_MAX_SECONDS)] | None = None
@@ -71,6 +75,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         cpus(self.pin.workers), cpus(self.pin.load)
         options = choose(self.strategy, self.options)
         rate = self._rate(strategy(options).prediction(self.workers).expected)
+        self._check_pool(strategy(options))
         changes: dict[str, Any] = {
             "rate": rate,
             "connections": self._connections(rate),
@@ -80,6 +85,14 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if self.timeout_s is None:
             resolved = msgspec.structs.replace(resolved, timeout_s=resolved._patience())
         return resolved
+
+    def _check_pool(self, strategy: Strategy) -> None:
+        why_not = strategy.why_not_threads() if self.pool == "threads" else None
+        if why_not:
+            raise Unfit(
+                f"strategy {self.strategy} cannot run in threads: {why_not}",
+                "leave out --pool threads",
+            )
 
     def _rate(self, wakeups: float) -> float | str:
         if self.rate == SETTLED and self.load_processes > 1:
@@ -118,9 +131,10 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def label(self) -> str:
-        """What tells its recording from another's: strategy, workers, and the kernel if not the host's."""
+        """What tells its recording from another's: strategy, workers, and an unusual pool or kernel."""
+        kind = "" if self.pool == "processes" else f"-{self.pool}"
         where = "" if self.kernel == "host" else f"-linux{self.kernel}"
-        return f"{self.strategy}-n{self.workers}{where}"
+        return f"{self.strategy}-n{self.workers}{kind}{where}"
 
     @property
     def probes(self) -> list[str]:

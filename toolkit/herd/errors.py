@@ -45,6 +45,10 @@ class UsageError(HerdError):
     exit_code = 2
 
 
+class Unfit(UsageError):
+    """A strategy can't run as it was asked to; another one can."""
+
+
 class HostError(HerdError):
     """This host lacks something that was asked for."""
 

@@ -37,7 +37,7 @@ class Facts:
     begin_ns: int = 0
     end_ns: int = 0
     port: int = 0
-    pids: list[int] = field(default_factory=list)
+    pids: list[int] = field(default_factory=list)  #: the workers: processes, or threads
     cookies: list[int] = field(default_factory=list)
     exit_status: dict[int, int] = field(default_factory=dict)
     counters_before: dict[str, int] = field(default_factory=dict)

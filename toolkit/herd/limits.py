@@ -11,6 +11,8 @@ from herd.config import RunConfig
 from herd.errors import HostError
 
 _SPARE_DESCRIPTORS: Final = 64
+#: What a thread opens for itself in the process of all: an epoll set, a socket, a lock; two at the most.
+_PER_THREAD: Final = 2
 _IPV4_SOURCES: Final = 16
 
 
@@ -41,7 +43,8 @@ def check(config: RunConfig) -> None:
 
 
 def _check_descriptors(config: RunConfig) -> None:
-    need = max(open_at_once(config), config.workers) + _SPARE_DESCRIPTORS
+    of_workers = _PER_THREAD * config.workers if config.pool == "threads" else 0
+    need = max(open_at_once(config) + of_workers, config.workers) + _SPARE_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < need:
         raise HostError(

@@ -129,16 +129,22 @@ class _Run:
         return [*self._crew.children, *([self._pool] if self._pool else []), *self._loads]
 
     def _note_death(self, message: Message) -> None:
-        worker, status = message["worker"], message["status"]
-        self._facts.exit_status[worker] = status
+        self._note_exit(message)
         alive = self._config.workers - len(self._facts.exit_status)
-        note = f"worker {worker} (pid {message['pid']}) {describe_exit(status)} in mid-run"
-        self._facts.notes.append(f"{note}; {alive} went on")
+        who = f"worker {message['workers'][0]} (pid {message['pid']})"
+        if self._config.pool == "threads":
+            who = f"the process of all workers (pid {message['pid']})"
+        note = f"{who} {describe_exit(message['status'])} in mid-run"
+        left = f"{alive} went on" if alive else "every worker has ended before the load did"
+        self._facts.notes.append(f"{note}; {left}")
         # The load goes on: what becomes of a dead worker's connections is worth seeing.
         assert self._pool is not None
         self._facts.ended_by = self._facts.ended_by or self._pool.failure(note)
         if not alive:
-            raise self._pool.failure("every worker has ended before the load did")
+            raise self._pool.failure(f"{note}; {left}")
+
+    def _note_exit(self, message: Message) -> None:
+        self._facts.exit_status |= dict.fromkeys(message["workers"], message["status"])
 
     # -- start ------------------------------------------------------------------------------------
 
@@ -163,6 +169,7 @@ class _Run:
             {
                 "strategy": reference(config.strategy),
                 "options": config.options,
+                "pool": config.pool,
                 "workers": config.workers,
                 "host": config.host,
                 "port": config.port,
@@ -213,7 +220,7 @@ class _Run:
         assert self._pool is not None
         [ready] = self._supervisor.expect("ready", [self._pool], self._children())
         self._facts.port = ready["port"]
-        self._facts.pids = ready["pids"]
+        self._facts.pids = ready["tids"]
         self._facts.cookies = ready["cookies"]
 
     def _ready_loads(self) -> None:
@@ -320,7 +327,7 @@ class _Run:
         self._pool.channel.send({"do": "stop"})
         [stopped] = self._supervisor.expect("stopped", [self._pool], [])
         for ended in stopped["ended"]:
-            self._facts.exit_status[ended["worker"]] = ended["status"]
+            self._note_exit(ended)
 
     def _stop_children(self) -> None:
         for child in [*self._loads, *([self._pool] if self._pool else [])]:

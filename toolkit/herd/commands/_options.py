@@ -73,6 +73,10 @@ _RATE = (
 )
 _HOLD = "How long a worker keeps a connection open; one that blocks in accept sleeps meanwhile.  [default: 0]"
 
+_POOL = (
+    "What workers are. Threads share one descriptor table, and Python's global lock: its wakeups count as a"
+    " lock's.  [default: processes]"
+)
 _BATCH = (
     "Connections to accept per wakeup, where a worker polls (select, poll, epoll level or one-shot)."
     "  [default: 1]"
@@ -88,6 +92,7 @@ _OPTIONS = (
         "--strategy", "-s", help="How workers wait (see herd strategies).  [default: accept]"
     ),
     click.option("--workers", "-n", type=int, help="Number of workers, 1 to 1024.  [default: 8]"),
+    click.option("--pool", type=click.Choice(["processes", "threads"]), help=_POOL),
     click.option("--connections", "-c", type=int, help="Connections to make.  [default: 1000]"),
     click.option("--rate", "-r", type=Rate(), help=_RATE),
     click.option(

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import gc
 import os
+import resource
 import select
 import signal
 import socket
@@ -18,14 +19,19 @@ from typing import Final
 
 from herd.area import Area, share
 from herd.errors import HerdError
+from herd.pool.life import GO, Home, Plan, signal_thread
 from herd.pool.log import LAYOUT, SERVING
-from herd.pool.program import Start, blocked_in, record_usage, signal_group, waits
+from herd.pool.processes import Processes
+from herd.pool.program import blocked_in, signal_group, waits
 from herd.pool.settle import Sleepers
-from herd.pool.worker import Worker, run
+from herd.pool.threads import Threads
+from herd.pool.usage import Usage, note_end, note_start
+from herd.pool.worker import Worker
 from herd.process import Channel, Message, describe_exit, serve
 from herd.strategies import Listen, Strategy, load
 
 _PATIENCE_S: Final = 10.0
+_HOMES: Final[dict[str, type[Home]]] = {"processes": Processes, "threads": Threads}
 _PROGRAM: Final = "a worker's program must wait for connections on descriptor 0, in its main thread"
 
 
@@ -37,9 +43,8 @@ class Pool:
         self._listen = Listen(spec["host"], spec["port"], spec["backlog"])
         self._strategy: Strategy = load(spec["strategy"])(spec["options"])
         self._areas = share(spec["area_fd"], LAYOUT, spec["capacity"], spec["workers"])
-        self.pids: list[int] = []
-        self._alive: dict[int, int] = {}
-        self._starts: dict[int, Start] = {}  #: of workers that keep no log, once they wait
+        self.tids: list[int] = []
+        self._alive: dict[int, list[int]] = {}  #: processes, and the workers that live in each
         self._closed = False
 
     def start(self) -> None:
@@ -48,12 +53,15 @@ class Pool:
         port = self.listener.getsockname()[1]
         self._listen = Listen(self._listen.host, port, self._listen.backlog)
         told, tell = os.pipe()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGTERM})
+        plan = Plan(self._strategy, self._worker, self._areas, self._spec["cpus"], tell)
+        home = _HOMES[self._spec["pool"]](plan)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {GO, signal.SIGTERM})
         gc.freeze()  # what is there now stays shared: a collection in a worker would copy its pages
         for index in range(self._spec["workers"]):
-            self._fork(index, tell)
+            self._alive.setdefault(home.spawn(index), []).append(index)
             self._await_ready(index, told)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1, signal.SIGTERM})
+            self.tids.append(self._areas[index]["pid"])
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {GO, signal.SIGTERM})
         os.close(told)
         os.close(tell)
 
@@ -67,30 +75,19 @@ class Pool:
                 hint = f"choose another --port, or see who has it: ss -ltnp sport = :{self._listen.port}"
             raise HerdError(f"cannot listen on {where}: {error.strerror}", hint) from error
 
-    def _fork(self, index: int, tell: int) -> None:
+    def _worker(self, index: int) -> Worker:
         spec = self._spec
-        area = self._areas[index]
-        parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            if spec["cpus"]:
-                os.sched_setaffinity(0, spec["cpus"])
-            worker = Worker(
-                index,
-                spec["workers"],
-                self._listen,
-                self.listener,
-                area,
-                work_us=spec["work_us"],
-                hold_s=spec["hold_s"],
-                batch=spec["batch"],
-                blocks=self._strategy.blocks_in_accept,
-            )
-            run(self._strategy, worker, area, parent, tell)
-        self.pids.append(pid)
-        self._alive[pid] = index
+        return Worker(
+            index,
+            spec["workers"],
+            self._listen,
+            self.listener,
+            self._areas[index],
+            work_us=spec["work_us"],
+            hold_s=spec["hold_s"],
+            batch=spec["batch"],
+            blocks=self._strategy.blocks_in_accept,
+        )
 
     def _await_ready(self, index: int, told: int) -> None:
         if not select.select([told], [], [], _PATIENCE_S)[0]:
@@ -105,16 +102,16 @@ class Pool:
 
     def go(self) -> None:
         """Let the workers wait, one after the other: the order of the queue is the workers' order."""
-        order = list(enumerate(self.pids))
+        order = [(index, pid) for pid, workers in self._alive.items() for index in workers]
         for index, pid in reversed(order) if self._strategy.waits_in_reverse else order:
-            os.kill(pid, signal.SIGUSR1)
+            signal_thread(pid, self.tids[index], GO)
             if self._strategy.logs:
-                self._await_worker(pid, self._areas[index])
+                self._await_worker(self.tids[index], self._areas[index])
             else:
                 self._await_program(index, pid)
 
-    def _await_worker(self, pid: int, area: Area) -> None:
-        sleeper = Sleepers([pid])
+    def _await_worker(self, tid: int, area: Area) -> None:
+        sleeper = Sleepers([tid])
         deadline = time.monotonic() + _PATIENCE_S
         while area["state"] < SERVING and time.monotonic() < deadline:
             time.sleep(0.0001)
@@ -127,7 +124,7 @@ class Pool:
             for died in self.reap():
                 how = describe_exit(died["status"])
                 raise HerdError(
-                    f"worker {died['worker']} {how} before it waited for a connection", _PROGRAM
+                    f"worker {died['workers'][0]} {how} before it waited for a connection", _PROGRAM
                 )
             if time.monotonic() > deadline:
                 call = blocked_in(pid)
@@ -137,7 +134,7 @@ class Pool:
                     _PROGRAM,
                 )
             time.sleep(0.0005)
-        self._starts[index] = Start.of(pid)
+        note_start(self._areas[index], Usage.of_process(pid))
 
     def reap(self, told: signal.Signals | None = None) -> list[Message]:
         """Those that ended since the last call.
@@ -152,13 +149,17 @@ class Pool:
                 break
             if pid == 0:
                 break
-            worker = self._alive.pop(pid)
+            workers = self._alive.pop(pid)
             code = os.waitstatus_to_exitcode(status)
-            if told and worker in self._starts:
+            if told and not self._strategy.logs:
                 code = 0 if code == -signal.SIGTERM == -told else code
-                record_usage(self._areas[worker], self._starts[worker], usage)
-            died.append({"event": "died", "worker": worker, "pid": pid, "status": code})
+                self._note_program(self._areas[workers[0]], usage)
+            died.append({"event": "died", "workers": workers, "pid": pid, "status": code})
         return died
+
+    def _note_program(self, area: Area, usage: resource.struct_rusage) -> None:
+        cpu_us = int(usage.ru_utime * 1e6) + int(usage.ru_stime * 1e6)
+        note_end(area, Usage(cpu_us, usage.ru_nvcsw, usage.ru_nivcsw), usage)
 
     def stop(self, grace: float = 2.0) -> list[Message]:
         """End the workers: SIGTERM, and SIGKILL for one that doesn't; returns how each ended."""
@@ -214,7 +215,7 @@ def main() -> None:
         pool = Pool(spec)
         pool.start()
         port = pool.listener.getsockname()[1]
-        channel.send({"event": "ready", "port": port, "pids": pool.pids, "cookies": pool.cookies()})
+        channel.send({"event": "ready", "port": port, "tids": pool.tids, "cookies": pool.cookies()})
         _watch(pool, channel, child_ended)
     except HerdError as error:
         channel.send({"event": "failed", "message": error.message, "hint": error.hint})

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import resource
-import signal
 import socket
 import time
-import traceback
 from collections import deque
-from typing import Final, NoReturn
+from typing import Final
 
 from herd.area import Area
-from herd.pool.log import READY, SERVING, STOPPED, USAGE
-from herd.process import die_with_parent
-from herd.strategies import Listen, Strategy
+from herd.strategies import Listen
 
 _GREETING: Final = b"h"
 _SO_COOKIE: Final = 57
-
-
-class Stop(BaseException):
-    """SIGTERM came; not an ``Exception``, so that no strategy catches it by accident."""
 
 
 def cookie_of(sock: socket.socket) -> int:
@@ -134,58 +124,3 @@ class Worker:
         """Close the held connections whose time has come."""
         while self._held and self._held[0][0] <= time.monotonic():
             self._close(self._held.popleft()[1])
-
-
-def _record_usage(area: Area, when: str) -> None:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    values = (
-        int(usage.ru_utime * 1e6),
-        int(usage.ru_stime * 1e6),
-        usage.ru_nvcsw,
-        usage.ru_nivcsw,
-    )
-    for name, value in zip(USAGE, values, strict=True):
-        area[f"{when}_{name}"] = value
-
-
-def _stop(*_: object) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Stop
-
-
-def _serve_until_stopped(strategy: Strategy, worker: Worker, area: Area) -> None:
-    # Blocked since before the fork, so that a signal that comes early waits instead of killing.
-    signal.sigwait({signal.SIGUSR1})
-    _record_usage(area, "before")
-    area["state"] = SERVING
-    try:
-        signal.signal(signal.SIGTERM, _stop)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        strategy.serve(worker)
-    except Stop:
-        _record_usage(area, "after")
-        area["state"] = STOPPED
-
-
-def run(strategy: Strategy, worker: Worker, area: Area, parent: int, ready: int) -> NoReturn:
-    """The whole life of a forked worker; never returns into the parent's code.
-
-    :param ready: pipe that is told an empty line when the worker is ready, or what went wrong
-    """
-    status = 1
-    try:
-        die_with_parent(parent)
-        strategy.prepare(worker)
-        area["pid"] = os.getpid()
-        area["cookie"] = cookie_of(worker.listener)
-        area["state"] = READY
-        os.write(ready, b"\n")
-        _serve_until_stopped(strategy, worker, area)
-        status = 0
-    except BaseException as error:
-        traceback.print_exc()
-        if area["state"] < SERVING:
-            text = f"{type(error).__name__}: {error}".replace("\n", " ")
-            os.write(ready, text.encode()[:500] + b"\n")
-    finally:
-        os._exit(status)

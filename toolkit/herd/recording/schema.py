@@ -152,7 +152,7 @@ TABLES: Final[dict[str, Table]] = {
         "a worker",
         (
             Column("worker", "int32", "number of the worker, from 0"),
-            Column("pid", "int32", "its process id"),
+            Column("pid", "int32", "its process id; where it is a thread, its thread id"),
             Column("listener", "uint64", "cookie of the socket that it accepts on"),
             Column(
                 "accepts",

@@ -45,9 +45,10 @@ def _broken(integrity: dict[str, Any]) -> str:
 
 def _title(summary: dict[str, Any]) -> str:
     config, host = summary["config"], summary["host"]
+    workers = "threads" if config.get("pool") == "threads" else "workers"
     rate = config["rate"] if isinstance(config["rate"], str) else f"{config['rate']:g}/s"
     return (
-        f"{config['strategy']}, {config['workers']} workers, {summary['connections']['attempted']}"
+        f"{config['strategy']}, {config['workers']} {workers}, {summary['connections']['attempted']}"
         f" connections, {rate}, Linux {host['kernel']}, probe {host['probe']}"
     )
 

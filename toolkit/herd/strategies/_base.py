@@ -123,7 +123,8 @@ class Server(Protocol):
 class Strategy:
     """One way to wait for connections.
 
-    A worker is made by ``fork``; :meth:`prepare` runs in it once, :meth:`serve` until it is stopped.
+    A worker is made by ``fork``, or is a thread; :meth:`prepare` runs in it once, :meth:`serve` until it is
+    stopped.
 
     :param chosen: by the name of the option; what isn't in it has its default
     """
@@ -158,6 +159,13 @@ class Strategy:
         """Why it cannot run on this host (tried, not guessed), or ``None`` if it can."""
         return None
 
+    def why_not_threads(self) -> str | None:
+        """Why workers that are threads of one process can't run it, with what was chosen, or ``None``.
+
+        Each thread has a copy of the strategy as :meth:`open` left it.
+        """
+        return None
+
     @classmethod
     def check(cls, chosen: Mapping[str, str]) -> None:
         """Look at what was chosen, before anything is started.
@@ -174,7 +182,7 @@ class Strategy:
         return listen.listening()
 
     def prepare(self, server: Server) -> None:
-        """In the worker, after the fork; what it waits on is registered here, in worker order."""
+        """In the worker, once it is there; what it waits on is registered here, in worker order."""
 
     def serve(self, server: Server) -> None:
         """In the worker: wait, accept, serve, until the worker is stopped."""

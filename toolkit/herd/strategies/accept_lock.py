@@ -12,7 +12,7 @@ class AcceptLock(Strategy):
     """One worker waits for a connection, the others for the lock."""
 
     name = "accept-lock"
-    summary = "accept(2) serialised by a lock between processes"
+    summary = "accept(2) serialised by a lock between workers"
     blocks_in_accept = True
     options = (Option("lock", tuple(_locks.KINDS), "The lock of strategy accept-lock."),)
 
@@ -26,14 +26,23 @@ class AcceptLock(Strategy):
             " the others sleep in the lock",
         )
 
+    def why_not_threads(self) -> str | None:
+        """It depends on the lock."""
+        return self.kind.why_not_threads
+
+    @property
+    def kind(self) -> type[_locks.Lock]:
+        """The lock that was chosen."""
+        return _locks.KINDS[self.chosen["lock"]]
+
     def open(self, listen: Listen) -> socket.socket:
         """Listen, and make the lock that the workers inherit."""
-        self.lock = _locks.KINDS[self.chosen["lock"]]()
+        self.lock = self.kind()
         return super().open(listen)
 
     def prepare(self, server: Server) -> None:
         """Take part in the lock."""
-        self.lock.join()
+        self.lock = self.lock.join()
 
     def serve(self, server: Server) -> None:
         """Let the lock go as soon as the connection is there, before serving it."""

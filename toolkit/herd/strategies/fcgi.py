@@ -51,6 +51,10 @@ class Fcgi(Strategy):
             return f"/proc/PID/syscall: {error.strerror}"
         return None
 
+    def why_not_threads(self) -> str | None:
+        """It executes."""
+        return "each worker executes a program, which would take the place of all threads"
+
     @classmethod
     def check(cls, chosen: Mapping[str, str]) -> None:
         """The program must be there."""

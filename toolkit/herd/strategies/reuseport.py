@@ -32,7 +32,7 @@ class Reuseport(Strategy):
         return listen.bound(reuseport=True)
 
     def prepare(self, server: Server) -> None:
-        """Listen on a socket of this worker's own, and leave the parent's."""
+        """Listen on a socket of this worker's own, and leave the parent's; of threads the first closes it."""
         server.listener.close()
         server.listener = server.listen.listening(reuseport=True)
 

@@ -53,6 +53,10 @@ class Sigio(Strategy):
             1.0, who="always worker 0, the owner", why=f"{_WHY} nobody but the owner"
         )
 
+    def why_not_threads(self) -> str | None:
+        """Signals would tell the process."""
+        return "F_SETOWN names processes, and any thread of one may take its signal"
+
     def open(self, listen: Listen) -> socket.socket:
         """Listen, and ask for a signal; the owner is a property of the open file, so of all workers."""
         listener = super().open(listen)
