@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -51,13 +52,13 @@ def test_a_lock_keeps_threads_apart(herd, lock):
 def test_workers_are_threads_of_one_process_each_with_its_own_account(herd):
     output = herd.output()
     process = started(herd, "--pool", "threads", "--pin", "workers=0", output=output)
-    parent, server = sorted(herd.processes("herd.pool.main"))
-    tids = [int(tid) for tid in os.listdir(f"/proc/{server}/task")]
-    assert [os.sched_getaffinity(tid) == {0} for tid in tids if tid != server] == [True] * 4
+    server = max(herd.processes("herd.pool.main"))
+    tids = {int(task.name) for task in Path(f"/proc/{server}/task").iterdir()} - {server}
+    assert [os.sched_getaffinity(tid) for tid in tids] == [{0}] * 4
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     run = library.load(output)
-    assert set(run.workers["pid"]) == set(tids) - {server}
+    assert set(run.workers["pid"]) == tids
     assert (run.workers["cpu_user_s"] + run.workers["cpu_system_s"] > 0).all()
     assert (run.workers["voluntary_switches"] > 0).all()
     assert run.workers["exit_status"].to_list() == [0] * 4
@@ -70,7 +71,7 @@ def test_the_process_of_all_threads_killed_leaves_a_recording_marked_incomplete(
     os.kill(server, signal.SIGKILL)
     out, error = process.communicate(timeout=60)
     assert process.returncode == 1, error
-    assert f"the process of all workers (pid {server}) was killed by SIGKILL" in error
+    assert f"the process of workers 0 to 3 (pid {server}) was killed by SIGKILL" in error
     assert "Traceback" not in error
     kept(output, json.loads(out))
     workers = library.load(output).workers
@@ -86,8 +87,14 @@ def test_the_pools_parent_killed_takes_the_threads_with_it(herd):
     process.communicate(timeout=60)
 
 
-@pytest.mark.parametrize("when", ["prepare", "serve"])
-def test_a_thread_that_raises_fails_the_run_with_its_error(herd, tmp_path, when):
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [
+        ("prepare", "worker 1 could not start: ZeroDivisionError: division by zero"),
+        ("serve", "ended with exit code 1 before it waited for a connection"),
+    ],
+)
+def test_a_thread_that_raises_fails_the_run_with_its_error(herd, tmp_path, when, said):
     package = tmp_path / "site"
     source = RAISES.replace("WHEN", when)
     plugins.install(package, "broken", source, {"broken": "broken:Broken"})
@@ -96,6 +103,7 @@ def test_a_thread_that_raises_fails_the_run_with_its_error(herd, tmp_path, when)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "ZeroDivisionError" in error
+    assert said in error
 
 
 RAISES = """

@@ -10,7 +10,7 @@ import pytest
 
 from herd.commands._options import config_from
 from herd.config import Pin, RunConfig, cpus, parse, read, to_toml
-from herd.errors import UsageError
+from herd.errors import Unfit, UsageError
 
 CPU = min(os.sched_getaffinity(0))
 
@@ -223,6 +223,24 @@ def test_settled_takes_one_load_process():
         parse({"rate": "settled", "load_processes": 2}).resolved()
     assert "--load-processes" in (refused.value.hint or "")
     assert parse({"rate": 100.0, "load_processes": 2}).resolved().load_processes == 2
+
+
+@pytest.mark.parametrize("strategy", ["fcgi", "sigio", "accept-lock"])
+def test_what_threads_cannot_do_is_refused_with_the_reason(strategy):
+    with pytest.raises(Unfit, match=f"{strategy} cannot run in threads: .") as refused:
+        parse({"strategy": strategy, "pool": "threads"}).resolved()
+    assert refused.value.exit_code == 2
+    assert parse({"strategy": strategy}).resolved().pool == "processes"
+
+
+def test_a_lock_of_the_thread_is_fit_for_threads():
+    asked = {"strategy": "accept-lock", "pool": "threads", "options": {"lock": "flock"}}
+    assert parse(asked).resolved().label == "accept-lock-n8-threads"
+
+
+def test_a_pool_of_something_else_is_refused():
+    with pytest.raises(UsageError, match="pool: invalid enum value 'fibres'"):
+        parse({"pool": "fibres"})
 
 
 # --- CPU lists

@@ -17,7 +17,7 @@ import pytest
 from herd import area
 from herd.pool.log import LAYOUT, STOPPED
 from herd.pool.program import blocked_in, signal_group, waits
-from herd.pool.usage import Usage, note_end, note_own, note_start
+from herd.pool.usage import Usage, note_end, note_start
 from tests.kernel.conftest import until
 
 ACCEPTS = "import socket; socket.socket(fileno=0).accept()"
@@ -79,6 +79,29 @@ def test_what_it_used_before_it_waited_is_not_counted():
     assert own["after_voluntary"] - own["before_voluntary"] == 100
     assert own["after_involuntary"] - own["before_involuntary"] == 0
     assert own["state"] == STOPPED
+
+
+def in_a_thread(found: list[bool]) -> None:
+    spent = resource.getrusage(resource.RUSAGE_THREAD)
+    usage = Usage.of_thread(threading.get_native_id())
+    after = resource.getrusage(resource.RUSAGE_THREAD)
+    found += [
+        (spent.ru_utime + spent.ru_stime) * 1e6 <= usage.cpu_us + 1,
+        usage.cpu_us <= (after.ru_utime + after.ru_stime) * 1e6 + 1,
+        spent.ru_nvcsw <= usage.voluntary <= after.ru_nvcsw,
+        spent.ru_nivcsw <= usage.involuntary <= after.ru_nivcsw,
+    ]
+
+
+def test_what_a_thread_used_is_read_as_getrusage_would_say_it():
+    found: list[bool] = []
+    until = time.thread_time() + 0.05  # of this thread: the other hasn't used it
+    while time.thread_time() < until:
+        pass
+    thread = threading.Thread(target=in_a_thread, args=(found,))
+    thread.start()
+    thread.join()
+    assert found == [True] * 4
 
 
 def in_a_process_of_its_own() -> None:

@@ -131,10 +131,7 @@ class _Run:
     def _note_death(self, message: Message) -> None:
         self._note_exit(message)
         alive = self._config.workers - len(self._facts.exit_status)
-        who = f"worker {message['workers'][0]} (pid {message['pid']})"
-        if self._config.pool == "threads":
-            who = f"the process of all workers (pid {message['pid']})"
-        note = f"{who} {describe_exit(message['status'])} in mid-run"
+        note = f"{message['who']} {describe_exit(message['status'])} in mid-run"
         left = f"{alive} went on" if alive else "every worker has ended before the load did"
         self._facts.notes.append(f"{note}; {left}")
         # The load goes on: what becomes of a dead worker's connections is worth seeing.

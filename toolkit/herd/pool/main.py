@@ -114,18 +114,20 @@ class Pool:
         sleeper = Sleepers([tid])
         deadline = time.monotonic() + _PATIENCE_S
         while area["state"] < SERVING and time.monotonic() < deadline:
+            self._check_lives()
             time.sleep(0.0001)
         sleeper.wait(_PATIENCE_S)
         sleeper.close()
 
+    def _check_lives(self, hint: str | None = None) -> None:
+        for died in self.reap():
+            how = describe_exit(died["status"])
+            raise HerdError(f"{died['who']} {how} before it waited for a connection", hint)
+
     def _await_program(self, index: int, pid: int) -> None:
         deadline = time.monotonic() + _PATIENCE_S
         while not waits(pid):
-            for died in self.reap():
-                how = describe_exit(died["status"])
-                raise HerdError(
-                    f"worker {died['workers'][0]} {how} before it waited for a connection", _PROGRAM
-                )
+            self._check_lives(_PROGRAM)
             if time.monotonic() > deadline:
                 call = blocked_in(pid)
                 does = "runs" if call is None else f"sleeps in system call {call}"
@@ -154,7 +156,9 @@ class Pool:
             if told and not self._strategy.logs:
                 code = 0 if code == -signal.SIGTERM == -told else code
                 self._note_program(self._areas[workers[0]], usage)
-            died.append({"event": "died", "workers": workers, "pid": pid, "status": code})
+            died.append(
+                {"event": "died", "who": _who(workers, pid), "workers": workers, "status": code}
+            )
         return died
 
     def _note_program(self, area: Area, usage: resource.struct_rusage) -> None:
@@ -180,6 +184,17 @@ class Pool:
             time.sleep(0.002)
             ended += self.reap(number)
         return ended
+
+
+def _who(workers: list[int], pid: int) -> str:
+    """The process that they live in; that of one worker goes by its number."""
+    shared = len(workers) > 1
+    who = (
+        f"the process of workers {workers[0]} to {workers[-1]}"
+        if shared
+        else f"worker {workers[0]}"
+    )
+    return f"{who} (pid {pid})"
 
 
 def _watch(pool: Pool, channel: Channel, child_ended: int) -> None:

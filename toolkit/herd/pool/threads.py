@@ -1,7 +1,7 @@
 """Workers that are threads of one process, and share its descriptors.
 
-No signal's handler can end a thread that sleeps in a system call: Python runs it in the main thread, and the call
-is made again. So the main thread waits for what the parent says, and ends the process with all in it.
+No signal's handler ends a thread that sleeps in a system call: Python runs it in the main thread, and makes
+the call again. So the main thread waits for what the parent says, and ends the process with all in it.
 """
 
 from __future__ import annotations
