@@ -39,8 +39,11 @@ class Plan:
     cpus: list[int]
     ready: int
 
-    def begin(self, strategy: Strategy, index: int) -> Worker:
-        """In a new worker: get ready, and wait to be let go; what follows is ``strategy.serve``."""
+    def begin(self, strategy: Strategy, index: int, who: int) -> Worker:
+        """In a new worker: get ready, and wait to be let go; what follows is ``strategy.serve``.
+
+        :param who: whose usage is its own: RUSAGE_SELF or RUSAGE_THREAD
+        """
         area = self.areas[index]
         if self.cpus:
             os.sched_setaffinity(0, self.cpus)
@@ -51,7 +54,7 @@ class Plan:
         area["state"] = READY
         os.write(self.ready, b"\n")
         signal.sigwait({GO})
-        note_own(area, "before")
+        note_own(area, "before", who)
         area["state"] = SERVING
         return worker
 

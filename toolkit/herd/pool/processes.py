@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 from typing import NoReturn
 
@@ -34,7 +35,7 @@ class Processes:
 
     def _live(self, index: int) -> None:
         plan = self._plan
-        worker = plan.begin(plan.strategy, index)
+        worker = plan.begin(plan.strategy, index, resource.RUSAGE_SELF)
         _serve_until_stopped(plan.strategy, worker, plan.areas[index])
 
 
@@ -44,5 +45,5 @@ def _serve_until_stopped(strategy: Strategy, worker: Worker, area: Area) -> None
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         strategy.serve(worker)
     except Stop:
-        note_own(area, "after")
+        note_own(area, "after", resource.RUSAGE_SELF)
         area["state"] = STOPPED

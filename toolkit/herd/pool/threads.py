@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import threading
+from functools import partial
 from typing import Final, NoReturn
 
 from herd.pool.life import Plan, signal_thread
@@ -44,7 +45,8 @@ class Threads:
     def _live(self, index: int) -> NoReturn:
         # prepare() leaves what is this worker's in the strategy; what open() left there is all workers'.
         strategy = copy.copy(self._plan.strategy)
-        self._plan.do_or_die(lambda: strategy.serve(self._plan.begin(strategy, index)))
+        begin = partial(self._plan.begin, strategy, index, resource.RUSAGE_THREAD)
+        self._plan.do_or_die(lambda: strategy.serve(begin()))
 
     def _end(self) -> NoReturn:
         rusage = resource.getrusage(resource.RUSAGE_SELF)

@@ -44,9 +44,12 @@ class Usage:
         return cls(time.clock_gettime_ns(clock) // 1000, voluntary, involuntary)
 
 
-def note_own(area: Area, when: str) -> None:
-    """Write down what the calling thread has used, ``before`` or ``after``."""
-    usage = resource.getrusage(resource.RUSAGE_THREAD)
+def note_own(area: Area, when: str, who: int) -> None:
+    """Write down what the calling worker has used, ``before`` or ``after``.
+
+    :param who: RUSAGE_SELF, or of a thread RUSAGE_THREAD
+    """
+    usage = resource.getrusage(who)
     user, system = int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6)
     _note(area, when, (user, system, usage.ru_nvcsw, usage.ru_nivcsw))
 

@@ -89,7 +89,7 @@ TABLES: Final[dict[str, Table]] = {
                 "cause",
                 "text",
                 "arrival; chained: by the waker of its epoll set; handoff: by the worker that passed it a"
-                " connection; lock; other",
+                " connection; lock: by who let go a lock, such as Python's own between threads; other",
             ),
             Column("arrival", "int64", "the arrival that caused it, directly or chained"),
             Column("listener", "uint64", "cookie of that arrival's listener"),
