@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from herd import families
 from herd.config import RunConfig
 from herd.crew import Crew
 from herd.errors import HerdError, HostError, Interrupted, UsageError
@@ -82,7 +83,10 @@ def compare(
     directory.mkdir(parents=True)
     comparison = Comparison(directory)
     for kernel in kernels:
-        configs = _same_rate([_one(config, directory, s, kernel) for s in strategies])
+        suited = _suited([_one(config, directory, s, kernel) for s in strategies], comparison)
+        configs = _same_rate(suited)
+        if not configs:
+            continue
         if kernel == "host":
             _run_here(configs, comparison, progress)
         else:
@@ -104,6 +108,19 @@ def _one(config: RunConfig, directory: Path, strategy: str, kernel: str) -> RunC
     options = {name: value for name, value in config.options.items() if name in takes}
     one = msgspec.structs.replace(config, strategy=strategy, kernel=kernel, options=options)
     return msgspec.structs.replace(one, output=str(directory / one.label))
+
+
+def _suited(configs: Sequence[RunConfig], comparison: Comparison) -> list[RunConfig]:
+    """Those whose strategy can wait on such sockets; the others are noted."""
+    suited = []
+    for config in configs:
+        family = families.choose(config.family, config.host).name
+        why_not = find(config.strategy).unsuited(family)
+        if why_not:
+            comparison.unavailable.append(_entry(config, why_not))
+        else:
+            suited.append(config)
+    return suited
 
 
 def _same_rate(configs: Sequence[RunConfig]) -> list[RunConfig]:
@@ -142,11 +159,15 @@ def _run_there(configs: Sequence[RunConfig], comparison: Comparison, progress: P
         _add(comparison, config, result)
 
 
+def _entry(config: RunConfig, why: str) -> dict[str, str]:
+    return {"strategy": config.strategy, "kernel": config.kernel, "why": why}
+
+
 def _add(comparison: Comparison, config: RunConfig, result: Recording | HerdError) -> None:
     if isinstance(result, Recording):
         comparison.runs.append(result)
         return
-    entry = {"strategy": config.strategy, "kernel": config.kernel, "why": result.message}
+    entry = _entry(config, result.message)
     if isinstance(result, HostError):
         comparison.unavailable.append(entry)
         return

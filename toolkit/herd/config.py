@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
 
+from herd import families
 from herd.discover import unknown
 from herd.errors import UsageError
+
+if TYPE_CHECKING:
+    from herd.strategies import Strategy
 
 MAX_WORKERS: Final = 1024
 SETTLED: Final = "settled"
@@ -45,7 +48,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     duration_s: Annotated[float, Meta(gt=0, le=_MAX_SECONDS)] | None = None
     load_processes: Annotated[int, Meta(ge=1, le=64)] = 1
     backlog: Annotated[int, Meta(ge=1, le=65535)] = 1024
-    host: str = "127.0.0.1"
+    family: str | None = None
+    host: str | None = None
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
     work_us: Annotated[float, Meta(ge=0, le=1e7)] = 0.0
     hold_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0
@@ -67,11 +71,15 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
         strategy = find(self.strategy)
         _check_names(self)
-        _check_loopback(self.host)
+        family = families.choose(self.family, self.host)
+        host = family.host(self.host, self.port)
+        _check_suits(strategy, family.name)
         cpus(self.pin.workers), cpus(self.pin.load)
         options = choose(self.strategy, self.options)
         rate = self._rate(strategy(options).prediction(self.workers).expected)
         changes: dict[str, Any] = {
+            "family": family.name,
+            "host": host,
             "rate": rate,
             "connections": self._connections(rate),
             "options": options,
@@ -172,14 +180,12 @@ def _check_names(config: RunConfig) -> None:
         )
 
 
-def _check_loopback(host: str) -> None:
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
+def _check_suits(strategy: type[Strategy], family: str) -> None:
+    why_not = strategy.unsuited(family)
+    if why_not:
         raise UsageError(
-            f"{host!r} is not a loopback address", "herd sends its load to 127.0.0.0/8 or ::1 only"
+            f"strategy {strategy.name} cannot wait on {family} sockets: {why_not}",
+            "choose another --family, or another --strategy",
         )
 
 

@@ -34,7 +34,7 @@ class Pool:
 
     def __init__(self, spec: Message) -> None:
         self._spec = spec
-        self._listen = Listen(spec["host"], spec["port"], spec["backlog"])
+        self._listen = Listen(spec["host"], spec["port"], spec["backlog"], spec["family"])
         self._strategy: Strategy = load(spec["strategy"])(spec["options"])
         self._areas = share(spec["area_fd"], LAYOUT, spec["capacity"], spec["workers"])
         self.pids: list[int] = []
@@ -45,8 +45,7 @@ class Pool:
     def start(self) -> None:
         """Open the port and fork the workers, one after the other: they register in their order."""
         self.listener = self._open()
-        port = self.listener.getsockname()[1]
-        self._listen = Listen(self._listen.host, port, self._listen.backlog)
+        self._listen = self._listen.on(self.listener)
         told, tell = os.pipe()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGTERM})
         gc.freeze()  # what is there now stays shared: a collection in a worker would copy its pages
@@ -61,11 +60,10 @@ class Pool:
         try:
             return self._strategy.open(self._listen)
         except OSError as error:
-            where = f"{self._listen.host} port {self._listen.port}"
             hint = None
             if error.errno == errno.EADDRINUSE:
                 hint = f"choose another --port, or see who has it: ss -ltnp sport = :{self._listen.port}"
-            raise HerdError(f"cannot listen on {where}: {error.strerror}", hint) from error
+            raise HerdError(f"cannot listen on {self._listen}: {error.strerror}", hint) from error
 
     def _fork(self, index: int, tell: int) -> None:
         spec = self._spec
@@ -98,6 +96,11 @@ class Pool:
         text = os.read(told, 4096).decode(errors="replace").strip()
         if text:
             raise HerdError(f"worker {index} could not start: {text}")
+
+    @property
+    def port(self) -> int:
+        """Where they listen; 0 where there are no ports."""
+        return self._listen.port
 
     def cookies(self) -> list[int]:
         """Each worker's listener, by worker; the same one for all where they share it."""
@@ -213,8 +216,9 @@ def main() -> None:
     try:
         pool = Pool(spec)
         pool.start()
-        port = pool.listener.getsockname()[1]
-        channel.send({"event": "ready", "port": port, "pids": pool.pids, "cookies": pool.cookies()})
+        channel.send(
+            {"event": "ready", "port": pool.port, "pids": pool.pids, "cookies": pool.cookies()}
+        )
         _watch(pool, channel, child_ended)
     except HerdError as error:
         channel.send({"event": "failed", "message": error.message, "hint": error.hint})

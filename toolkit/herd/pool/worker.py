@@ -9,9 +9,10 @@ import socket
 import time
 import traceback
 from collections import deque
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from herd.area import Area
+from herd.families import find
 from herd.pool.log import READY, SERVING, STOPPED, USAGE
 from herd.process import die_with_parent
 from herd.strategies import Listen, Strategy
@@ -53,6 +54,7 @@ class Worker:
         self.index = index
         self.workers = workers
         self.listen = listen
+        self._family = find(listen.family)
         self.listener = listener
         self._area = area
         self._work_ns = int(work_us * 1000)
@@ -91,9 +93,8 @@ class Worker:
         self._log(time.monotonic_ns(), peer)
         return connection
 
-    def _log(self, now: int, peer: tuple[str, int]) -> None:
-        address = socket.inet_pton(self.listen.family, peer[0])[-4:]
-        if not self._area.append(now, address, peer[1]):
+    def _log(self, now: int, peer: Any) -> None:
+        if not self._area.append(now, *self._family.pack(peer)):
             self._area["unlogged"] += 1
         self._accepts += 1
         self._area["accepts"] = self._accepts

@@ -22,6 +22,11 @@ WAKE_FUNCTIONS: Final = {
     "ep_autoremove_wake_function": "epoll",
     "pollwake": "select or poll",
 }
+#: What accept(2) calls, by family: inet and inet6, unix; and where each waits.
+ACCEPT_FUNCTIONS: Final = {
+    "inet_csk_accept": "inet_csk_wait_for_connect",
+    "unix_accept": "__skb_wait_for_more_packets",
+}
 #: Sends the signal that wakes a task in sigtimedwait: no wait-queue entry, and no wake function.
 SIGNAL_FUNCTION: Final = "sock_wake_async"
 
@@ -61,8 +66,8 @@ TABLES: Final[dict[str, Table]] = {
             Column("established_ns", "int64", "the client saw the connection established"),
             Column("first_byte_ns", "int64", "the worker's answer arrived"),
             Column("closed_ns", "int64", "the client saw the end, and closed"),
-            Column("source", "text", "the client's address"),
-            Column("port", "int32", "the client's port"),
+            Column("source", "text", "the client's address; a unix client has none"),
+            Column("port", "int32", "the client's port, likewise"),
             Column("error", "text", "errno's name; ENODATA: closed before the first byte"),
         ),
     ),

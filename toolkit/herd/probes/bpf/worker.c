@@ -15,7 +15,9 @@ BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 struct window {
 	u64 arrival; /* 0: none */
 	u64 peer_and_port;
+	u64 connection; /* see connection_of() */
 	u16 listener;
+	u16 in_task; /* the notification runs in the client's connect, not in a softirq */
 };
 BPF_PERCPU_ARRAY(window, struct window, 1);
 
@@ -36,9 +38,9 @@ BPF_ARRAY(tracked, u64, PID_WORDS);
 
 BPF_HASH(listeners, u64, u32, LISTENERS); /* socket cookie -> index from 1 */
 
-/* The arrival that an accept will return, by listener and peer. */
+/* The arrival that an accept will return, by listener and connection_of(). */
 struct pending_key {
-	u64 peer_and_port;
+	u64 connection;
 	u64 listener;
 };
 struct pending {
@@ -273,6 +275,12 @@ static __always_inline u64 peer_of(u64 sk)
 	return address << 32 | KREAD(u16, sk, SKC_DPORT);
 }
 
+/* What tells a connection from its listener's others: who the peer is, or if it has no name, its own socket. */
+static __always_inline u64 connection_of(u64 sk)
+{
+	return KREAD(u16, sk, SKC_FAMILY) == AF_UNIX ? sk : peer_of(sk);
+}
+
 static __always_inline u32 listener_of(u64 sk)
 {
 	u64 cookie = KREAD(u64, sk, SKC_COOKIE);
@@ -280,9 +288,9 @@ static __always_inline u32 listener_of(u64 sk)
 	return index ? *index : 0;
 }
 
-static __always_inline void join_arrival(struct event *accept, u64 peer_and_port)
+static __always_inline void join_arrival(struct event *accept, u64 connection)
 {
-	struct pending_key key = {.peer_and_port = peer_and_port, .listener = accept->listener};
+	struct pending_key key = {.connection = connection, .listener = accept->listener};
 	struct pending *from = pending.lookup(&key);
 	if (!from)
 		return;
@@ -304,10 +312,11 @@ static __always_inline void worker_accepted(struct worker *w, long result)
 	e.listener = index;
 	e.result = result;
 	if (result >= 0) {
-		u64 peer_and_port = peer_of(sock_of(result));
+		u64 sk = sock_of(result);
+		u64 peer_and_port = peer_of(sk);
 		e.peer = peer_and_port >> 32;
 		e.peer_port = peer_and_port & 0xffff;
-		join_arrival(&e, peer_and_port);
+		join_arrival(&e, connection_of(sk));
 		w->wakeup.accepts++;
 	} else if (result == -EAGAIN) {
 		w->wakeup.eagain++;
@@ -328,37 +337,4 @@ static __always_inline void worker_returns(long result)
 	if (w->wait == WAIT_ACCEPT)
 		worker_accepted(w, result);
 	w->wait = WAIT_NONE;
-}
-
-/*
- * inet_sock_set_state comes just before the listener's data-ready, on the same CPU, for the connection
- * that arrives (tcp_child_process(), net/ipv4/tcp_minisocks.c), and names its peer.
- */
-static __always_inline void peer_arrives(struct window *open, u64 sk, u64 from, u64 to)
-{
-	if (from == BPF_TCP_SYN_RECV && to == BPF_TCP_ESTABLISHED)
-		open->peer_and_port = peer_of(sk);
-}
-
-/* A connection becomes acceptable on `sk`, one of our listeners. */
-static __always_inline void arrival_opens(struct window *open, u64 sk, u32 index)
-{
-	int zero = 0;
-	u64 *last = sequence.lookup(&zero);
-	if (!last)
-		return;
-	struct event e = {};
-	e.time = bpf_ktime_get_ns();
-	e.arrival = __sync_fetch_and_add(last, 1) + 1;
-	e.cpu = bpf_get_smp_processor_id();
-	e.listener = index;
-	e.amount = KREAD(u32, sk, SK_ACK_BACKLOG);
-	e.peer = open->peer_and_port >> 32;
-	e.peer_port = open->peer_and_port & 0xffff;
-	struct pending_key key = {.peer_and_port = open->peer_and_port, .listener = index};
-	struct pending value = {.arrival = e.arrival, .time = e.time};
-	pending.update(&key, &value);
-	open->arrival = e.arrival;
-	open->listener = index;
-	emit(&e, KIND_ARRIVAL);
 }
