@@ -6,6 +6,7 @@ import ipaddress
 import os
 import random
 import socket
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from herd.discover import unknown
@@ -189,6 +190,17 @@ def find(name: str) -> Family:
     if name not in FAMILIES:
         raise unknown("family", name, list(FAMILIES))
     return FAMILIES[name]
+
+
+def of(config: Mapping[str, Any]) -> Family:
+    """The family of a run, from its recording; one that doesn't say was made when there was TCP only."""
+    return find(config.get("family", INET.name))
+
+
+def mention(config: Mapping[str, Any]) -> str:
+    """A word for a run's title, or none for the family that everybody expects."""
+    family = of(config)
+    return "" if family is INET else f" on {family.name} sockets"
 
 
 def choose(name: str | None, host: str | None) -> Family:

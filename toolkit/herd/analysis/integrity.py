@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from herd import families
 from herd.analysis.summary import seen
-from herd.families import FAMILIES
 from herd.recording.schema import ACCEPT_FUNCTIONS, SIGNAL_FUNCTION, WAKE_FUNCTIONS
 
 if TYPE_CHECKING:
@@ -57,18 +57,14 @@ def _law(name: str, ok: bool | None, detail: str) -> dict[str, Any]:
 
 def _grown(run: dict[str, Any], counter: str) -> int | None:
     """By how much a counter of TCP has grown; it says nothing about other sockets."""
-    if not _is_tcp(run):
+    if not families.of(run["config"]).tcp:
         return None
     return int(run["counters"]["after"][counter] - run["counters"]["before"][counter])
 
 
-def _is_tcp(run: dict[str, Any]) -> bool:
-    return FAMILIES[run["config"].get("family", "inet")].tcp
-
-
 def _turned_away(recording: Recording, overflows: int | None, drops: int | None) -> dict[str, Any]:
     """A full queue: the kernel counts TCP's; a unix client is told, by EAGAIN (unix_stream_connect())."""
-    if _is_tcp(recording.run):
+    if families.of(recording.run["config"]).tcp:
         refused = f"ListenOverflows +{overflows}, ListenDrops +{drops} in this network namespace"
         ok = not overflows and not drops
     else:

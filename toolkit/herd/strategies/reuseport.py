@@ -30,8 +30,8 @@ class Reuseport(Strategy):
         if family != "unix":
             return None
         return (
-            "a name has one socket: SO_REUSEPORT is not looked at (unix_bind_abstract(), net/unix/af_unix.c),"
-            " and refused since 6.13 (sk_setsockopt(), net/core/sock.c)"
+            "a name has one socket, whatever SO_REUSEPORT says (unix_bind_abstract(), net/unix/af_unix.c);"
+            " newer kernels refuse the option (sk_setsockopt(), net/core/sock.c)"
         )
 
     def open(self, listen: Listen) -> socket.socket:
