@@ -1,4 +1,4 @@
-"""One connection's life, step by step: from its arrival in a softirq to the accept that takes it."""
+"""One connection's life, step by step: from its arrival to the accept that takes it."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ STEPS: Final[dict[str, tuple[str, str]]] = {
 def path(recording: Recording, arrival: int) -> list[dict[str, Any]]:
     """The steps of the connection that arrived as number ``arrival``, in the order of time.
 
-    :returns: a list of ``time_ns``, ``cpu``, ``pid`` (null: a softirq), ``function`` (of the kernel, or the
-        tracepoint that stands for it), ``depth``, ``what``
+    :returns: a list of ``time_ns``, ``cpu``, ``pid`` (null: who notifies, a softirq or a unix client),
+        ``function`` (of the kernel, or the tracepoint that stands for it), ``depth``, ``what``
     :raises UsageError: there was no such arrival, or no probe saw any
     """
     arrivals = recording.arrivals

@@ -14,7 +14,7 @@ _PAUSE: Final = 0.0002
 class Sleepers:
     """Watches the state of processes.
 
-    A worker that is woken becomes runnable inside the connection's own softirq, so it shows as ``R``
+    A worker that is woken becomes runnable inside the connection's own notification, so it shows as ``R``
     before ``connect`` returns: "all asleep" can't be seen too early. A dead one counts as asleep.
 
     :param pids: the processes; a descriptor is held for each

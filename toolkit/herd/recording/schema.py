@@ -138,7 +138,9 @@ TABLES: Final[dict[str, Table]] = {
             Column(
                 "arrival", "int64", "the arrival that it notified of; null in accept's own calls"
             ),
-            Column("pid", "int32", "the worker that it woke, or that called it; null: a softirq's"),
+            Column(
+                "pid", "int32", "the worker that it woke, or that called it; null: the notifier's"
+            ),
             Column("depth", "int32", "how many calls of this table enclose it, there and then"),
             Column(
                 "result", "int32", "of a wake function: 1 = it woke; of accept: 1 = a connection"

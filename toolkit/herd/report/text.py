@@ -50,7 +50,8 @@ def _title(summary: dict[str, Any]) -> str:
     rate = config["rate"] if isinstance(config["rate"], str) else f"{config['rate']:g}/s"
     return (
         f"{config['strategy']}, {config['workers']} workers{mention(config)},"
-        f" {summary['connections']['attempted']} connections, {rate}, Linux {host['kernel']}, probe {host['probe']}"
+        f" {summary['connections']['attempted']} connections, {rate}, Linux {host['kernel']},"
+        f" probe {host['probe']}"
     )
 
 
