@@ -38,8 +38,12 @@ def test_accepts_of_a_unix_socket_are_joined_to_their_own_arrivals(herd):
     """Three clients at once, workers that are busy: who is told first needn't be queued first."""
     args = ("-s", "accept", "-n", "3", "-c", "3000", "--rate", "6000", "--load-processes", "3")
     run = library.load(herd.run(*args, "--family", "unix")["run"])
-    assert sorted(run.accepts["arrival"]) == sorted(run.arrivals["arrival"]) == [*range(1, 3001)]
-    assert (run.accepts["queue_delay_ns"] > 0).all()
+    assert len(run.arrivals) == run.arrivals["arrival"].nunique() == 3000
+    assert sorted(run.accepts["arrival"]) == sorted(run.arrivals["arrival"])
+    # A worker that was awake may have been faster than the notification.
+    delays = run.accepts["queue_delay_ns"].dropna()
+    assert len(delays) > 2900
+    assert (delays > 0).all()
 
 
 def test_a_unix_listener_counts_its_queue_and_refuses_when_it_is_full(herd):

@@ -320,6 +320,11 @@ def test_an_accept_without_its_arrival_has_no_queue_delay(tmp_path):
     assert (found["arrival"], found["queue_delay_ns"]) == (None, None)
 
 
+def test_an_accept_before_the_listener_was_told_is_the_arrivals_without_a_delay(tmp_path):
+    found = row(tmp_path, "accepts", ACCEPTED | {"end": 0})
+    assert (found["arrival"], found["queue_delay_ns"]) == (1, None)
+
+
 def test_a_failed_accept_is_no_row(tmp_path):
     found = table(tmp_path, "accepts", ACCEPTED | {"result": -errno.EAGAIN}, ACCEPTED, ACCEPTED)
     assert len(found) == 2

@@ -52,7 +52,8 @@ def path(recording: Recording, arrival: int) -> list[dict[str, Any]]:
     arrivals = recording.arrivals
     matching = of_arrival(arrivals, arrival).to_dict("records")
     if not matching:
-        seen = f"arrivals are 1 to {len(arrivals)}" if len(arrivals) else "no probe saw any arrival"
+        last = arrivals["arrival"].max()
+        seen = f"arrivals are 1 to {last}" if len(arrivals) else "no probe saw any arrival"
         raise UsageError(f"{recording.path} has no arrival {arrival}: {seen}")
     [found] = matching
     steps = _calls(recording, arrival)

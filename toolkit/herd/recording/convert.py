@@ -193,7 +193,7 @@ def _wakeups(e: _Array, cast: Cast) -> pa.Table:
 
 def _accepts(e: _Array, cast: Cast) -> pa.Table:
     e = e[e["result"] >= 0]
-    unjoined = e["arrival"] == 0
+    untold = e["end"] == 0  # or told only after it was accepted
     return _table(
         "accepts",
         {
@@ -205,8 +205,8 @@ def _accepts(e: _Array, cast: Cast) -> pa.Table:
             "listener": cast.cookie_of(e["listener"]),
             "peer": _addresses(e["peer"], cast.family),
             "peer_port": _ports(e["peer_port"]),
-            "arrival": _null_where(e["arrival"].astype("int64"), unjoined),
-            "queue_delay_ns": _null_where((e["time"] - e["end"]).astype("int64"), unjoined),
+            "arrival": _null_where(e["arrival"].astype("int64"), e["arrival"] == 0),
+            "queue_delay_ns": _null_where((e["time"] - e["end"]).astype("int64"), untold),
         },
     )
 

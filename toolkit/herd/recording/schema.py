@@ -74,7 +74,7 @@ TABLES: Final[dict[str, Table]] = {
     "arrivals": Table(
         "one data-ready of a listener: a connection became acceptable",
         (
-            Column("arrival", "int64", "number of the arrival, from 1"),
+            Column("arrival", "int64", "number of the arrival, from 1; one may be left out"),
             Column("time_ns", "int64", "sk_data_ready of the listening socket"),
             Column("cpu", "int32", "where the notification ran"),
             Column("listener", "uint64", "cookie of the listening socket (SO_COOKIE, ss -e)"),
@@ -124,7 +124,11 @@ TABLES: Final[dict[str, Table]] = {
             Column("peer", "text", "the client's address"),
             Column("peer_port", "int32", "the client's port"),
             Column("arrival", "int64", "the arrival that it took"),
-            Column("queue_delay_ns", "int64", "arrival to accept's return"),
+            Column(
+                "queue_delay_ns",
+                "int64",
+                "arrival to accept's return; null: it was taken before the listener was told",
+            ),
         ),
     ),
     "calls": Table(

@@ -15,7 +15,6 @@ BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 struct window {
 	u64 arrival; /* 0: none */
 	u64 peer_and_port;
-	u64 connection; /* see connection_of() */
 	u16 listener;
 	u16 in_task; /* the notification runs in the client's connect, not in a softirq */
 };
@@ -38,9 +37,9 @@ BPF_ARRAY(tracked, u64, PID_WORDS);
 
 BPF_HASH(listeners, u64, u32, LISTENERS); /* socket cookie -> index from 1 */
 
-/* The arrival that an accept will return, by listener and connection_of(). */
+/* The arrival that an accept will return, by listener and peer. */
 struct pending_key {
-	u64 connection;
+	u64 peer_and_port;
 	u64 listener;
 };
 struct pending {
@@ -48,6 +47,9 @@ struct pending {
 	u64 time;
 };
 BPF_TABLE("lru_hash", struct pending_key, struct pending, pending, 131072);
+
+/* The same of unix clients, which have no name: by the client's socket, from its connect on. */
+BPF_TABLE("lru_hash", u64, struct pending, connecting, 16384);
 
 BPF_ARRAY(sequence, u64, 1);
 
@@ -275,12 +277,6 @@ static __always_inline u64 peer_of(u64 sk)
 	return address << 32 | KREAD(u16, sk, SKC_DPORT);
 }
 
-/* What tells a connection from its listener's others: who the peer is, or if it has no name, its own socket. */
-static __always_inline u64 connection_of(u64 sk)
-{
-	return KREAD(u16, sk, SKC_FAMILY) == AF_UNIX ? sk : peer_of(sk);
-}
-
 static __always_inline u32 listener_of(u64 sk)
 {
 	u64 cookie = KREAD(u64, sk, SKC_COOKIE);
@@ -288,9 +284,43 @@ static __always_inline u32 listener_of(u64 sk)
 	return index ? *index : 0;
 }
 
-static __always_inline void join_arrival(struct event *accept, u64 connection)
+static __always_inline u64 next_arrival(void)
 {
-	struct pending_key key = {.connection = connection, .listener = accept->listener};
+	int zero = 0;
+	u64 *last = sequence.lookup(&zero);
+	return last ? __sync_fetch_and_add(last, 1) + 1 : 0;
+}
+
+/* The number of a unix client's arrival: whoever asks first decides, its accept or the listener's notification. */
+static __always_inline u64 agreed(struct pending *client)
+{
+	u64 mine = client->arrival;
+	if (!mine)
+		mine = next_arrival();
+	u64 theirs = __sync_val_compare_and_swap(&client->arrival, 0, mine);
+	return theirs ? theirs : mine;
+}
+
+/*
+ * A worker that was awake can have the connection before the listener is told, since unix_stream_connect()
+ * (net/unix/af_unix.c) queues it and only then, without a lock, calls sk_data_ready. The time of the arrival is not
+ * known then.
+ */
+static __always_inline void join_client(struct event *accept, u64 sk)
+{
+	u64 key = KREAD(u64, sk, UNIX_PEER);
+	struct pending *client = connecting.lookup(&key);
+	if (!client)
+		return;
+	accept->arrival = agreed(client);
+	accept->end = client->time;
+	if (client->time)
+		connecting.delete(&key);
+}
+
+static __always_inline void join_peer(struct event *accept, u64 peer_and_port)
+{
+	struct pending_key key = {.peer_and_port = peer_and_port, .listener = accept->listener};
 	struct pending *from = pending.lookup(&key);
 	if (!from)
 		return;
@@ -316,7 +346,10 @@ static __always_inline void worker_accepted(struct worker *w, long result)
 		u64 peer_and_port = peer_of(sk);
 		e.peer = peer_and_port >> 32;
 		e.peer_port = peer_and_port & 0xffff;
-		join_arrival(&e, connection_of(sk));
+		if (KREAD(u16, sk, SKC_FAMILY) == AF_UNIX)
+			join_client(&e, sk);
+		else
+			join_peer(&e, peer_and_port);
 		w->wakeup.accepts++;
 	} else if (result == -EAGAIN) {
 		w->wakeup.eagain++;
