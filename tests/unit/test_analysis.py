@@ -331,6 +331,21 @@ def test_counters_of_the_kernel_are_compared_not_taken(copy):
     assert (checked["listen_drops"], checked["ok"]) == (0, True)
 
 
+def test_what_a_unix_listener_turned_away_is_known_from_its_clients(copy):
+    """The kernel's counters are TCP's: whatever they say, they are not about it."""
+    edit_run(copy, "config", "family", value="unix")
+    edit_run(copy, "counters", "after", "ListenOverflows", value=10**9)
+    checked = integrity.check(load(copy))
+    assert (checked["ok"], checked["listen_overflows"], checked["listen_drops"]) == (
+        True,
+        None,
+        None,
+    )
+    edit_table(copy, "connections", lambda rows: rows[7].update(error="EAGAIN"))
+    assert broken(copy) == [LAWS[1], LAWS[5]]
+    assert "1 refused by EAGAIN" in detail(copy, LAWS[5])
+
+
 # --- function probes
 
 

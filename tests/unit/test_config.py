@@ -28,6 +28,7 @@ CONFIGS = {
         "duration_s": 1.5,
         "load_processes": 2,
         "backlog": 7,
+        "family": "inet6",
         "host": "::1",
         "port": 8080,
         "work_us": 12.5,
@@ -42,6 +43,7 @@ CONFIGS = {
     "settled": {"rate": "settled"},
     "a whole number as rate": {"rate": 500},
     "a duration": {"duration_s": 2},
+    "a unix socket": {"family": "unix"},
 }
 
 
@@ -51,7 +53,8 @@ CONFIGS = {
 def test_nothing_asked_for_is_a_whole_run():
     config = parse({}).resolved()
     assert (config.strategy, config.workers, config.connections) == ("accept", 8, 1000)
-    assert (config.host, config.port, config.backlog) == ("127.0.0.1", 0, 1024)
+    assert (config.family, config.host, config.port) == ("inet", "127.0.0.1", 0)
+    assert config.backlog == 1024
     assert (config.probe, config.output, config.pin) == ("auto", None, Pin())
     assert isinstance(config.rate, float)
     assert config.timeout_s is not None
@@ -216,6 +219,47 @@ def test_loopback_addresses_are_taken(host):
 def test_other_addresses_and_names_are_refused(host):
     with pytest.raises(UsageError, match="not a loopback address"):
         parse({"host": host}).resolved()
+
+
+@pytest.mark.parametrize(
+    ("asked", "family", "host"),
+    [
+        ({"family": "inet"}, "inet", "127.0.0.1"),
+        ({"family": "inet6"}, "inet6", "::1"),
+        ({"family": "unix"}, "unix", None),
+        ({"host": "::1"}, "inet6", "::1"),  # as before there was a family
+        ({"host": "127.0.0.3"}, "inet", "127.0.0.3"),
+        ({"family": "inet6", "host": "0:0:0:0:0:0:0:1"}, "inet6", "0:0:0:0:0:0:0:1"),
+    ],
+)
+def test_host_and_family_follow_from_one_another(asked, family, host):
+    config = parse(asked).resolved()
+    assert (config.family, config.host) == (family, host)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message", "hint"),
+    [
+        ({"family": "inet", "host": "::1"}, "::1 is not an address of --family inet", "leave one"),
+        ({"family": "inet6", "host": "127.0.0.1"}, "not an address of --family inet6", "leave one"),
+        ({"family": "unix", "host": "127.0.0.1"}, "neither host nor port", "leave out --host"),
+        ({"family": "unix", "port": 80}, "neither host nor port", "leave out --port"),
+        (
+            {"family": "unx"},
+            "unknown family 'unx'; did you mean 'unix'",
+            "known: inet, inet6, unix",
+        ),
+        (
+            {"family": "unix", "strategy": "reuseport-ebpf"},
+            "strategy reuseport-ebpf cannot wait on unix sockets: .*SO_REUSEPORT",
+            "another --family",
+        ),
+    ],
+)
+def test_a_family_that_does_not_go_with_the_rest_is_refused(asked, message, hint):
+    with pytest.raises(UsageError, match=message) as refused:
+        parse(asked).resolved()
+    assert hint in (refused.value.hint or "")
 
 
 def test_settled_takes_one_load_process():

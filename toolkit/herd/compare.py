@@ -82,9 +82,8 @@ def compare(
     directory.mkdir(parents=True)
     comparison = Comparison(directory)
     for kernel in kernels:
-        configs = _same_rate(
-            _fit([_one(config, directory, s, kernel) for s in strategies], comparison)
-        )
+        fit = _fit([_one(config, directory, s, kernel) for s in strategies], comparison)
+        configs = _same_rate(fit)
         if not configs:
             continue
         if kernel == "host":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import tomllib
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from herd import families
 from herd.discover import unknown
 from herd.errors import Unfit, UsageError
 
@@ -49,7 +49,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     duration_s: Annotated[float, Meta(gt=0, le=_MAX_SECONDS)] | None = None
     load_processes: Annotated[int, Meta(ge=1, le=64)] = 1
     backlog: Annotated[int, Meta(ge=1, le=65535)] = 1024
-    host: str = "127.0.0.1"
+    family: str | None = None
+    host: str | None = None
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
     work_us: Annotated[float, Meta(ge=0, le=1e7)] = 0.0
     hold_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0
@@ -71,12 +72,15 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
         strategy = find(self.strategy)
         _check_names(self)
-        _check_loopback(self.host)
+        family = families.choose(self.family, self.host)
+        host = family.host(self.host, self.port)
         cpus(self.pin.workers), cpus(self.pin.load)
         options = choose(self.strategy, self.options)
         rate = self._rate(strategy(options).prediction(self.workers).expected)
-        self._check_pool(strategy(options))
+        self._check_fit(strategy(options), family.name)
         changes: dict[str, Any] = {
+            "family": family.name,
+            "host": host,
             "rate": rate,
             "connections": self._connections(rate),
             "options": options,
@@ -86,11 +90,17 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             resolved = msgspec.structs.replace(resolved, timeout_s=resolved._patience())
         return resolved
 
-    def _check_pool(self, strategy: Strategy) -> None:
-        why_not = strategy.why_not_threads() if self.pool == "threads" else None
-        if why_not:
+    def _check_fit(self, strategy: Strategy, family: str) -> None:
+        not_there = strategy.unsuited(family)
+        if not_there:
             raise Unfit(
-                f"strategy {self.strategy} cannot run in threads: {why_not}",
+                f"strategy {self.strategy} cannot wait on {family} sockets: {not_there}",
+                "choose another --family, or another --strategy",
+            )
+        not_so = strategy.why_not_threads() if self.pool == "threads" else None
+        if not_so:
+            raise Unfit(
+                f"strategy {self.strategy} cannot run in threads: {not_so}",
                 "leave out --pool threads",
             )
 
@@ -183,17 +193,6 @@ def _check_names(config: RunConfig) -> None:
     if isinstance(config.rate, str) and config.rate not in (AUTO, SETTLED):
         raise UsageError(
             f"{config.rate!r} is not a rate", "give connections per second, or settled"
-        )
-
-
-def _check_loopback(host: str) -> None:
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise UsageError(
-            f"{host!r} is not a loopback address", "herd sends its load to 127.0.0.0/8 or ::1 only"
         )
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from herd import __version__
 from herd.config import RunConfig, as_dict
 from herd.errors import HerdError
+from herd.families import Family
+from herd.families import find as find_family
 from herd.recording.schema import VERSION
 from herd.strategies import find
 
@@ -49,6 +51,12 @@ class Facts:
     ended_by: HerdError | None = None
 
     @property
+    def family(self) -> Family:
+        """In which it listens."""
+        assert self.config.family is not None
+        return find_family(self.config.family)
+
+    @property
     def logs(self) -> bool:
         """Whether the workers wrote down what they accepted."""
         return find(self.config.strategy).logs
@@ -80,7 +88,7 @@ class Facts:
             "checks": [asdict(probe) for probe in self.probes[1:]],
             "load": {"attempted": self.attempted},
             "pool": {
-                "port": self.port,
+                "port": self.port or None,
                 "pids": self.pids,
                 "cookies": self.cookies,
                 "logs": self.logs,

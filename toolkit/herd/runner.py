@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from herd import area, counters, limits
+from herd import area, counters, families, limits
 from herd.config import AUTO, RunConfig, cpus
 from herd.crew import Crew
 from herd.errors import HerdError, HostError
@@ -82,6 +82,7 @@ class _Run:
         self._facts = Facts(config, metadata(), datetime.now().astimezone().isoformat())
         assert config.connections is not None
         assert config.timeout_s is not None
+        self._host = config.host or families.abstract_name()
         self._connections = config.connections
         self._per_load = -(-config.connections // config.load_processes)
         self._pool_fd = area.create("herd-pool", POOL_LAYOUT, self._connections, config.workers)
@@ -168,7 +169,8 @@ class _Run:
                 "options": config.options,
                 "pool": config.pool,
                 "workers": config.workers,
-                "host": config.host,
+                "family": config.family,
+                "host": self._host,
                 "port": config.port,
                 "backlog": config.backlog,
                 "work_us": config.work_us,
@@ -226,7 +228,8 @@ class _Run:
             share = len(range(index, self._connections, config.load_processes))
             load.channel.send(
                 {
-                    "host": config.host,
+                    "family": config.family,
+                    "host": self._host,
                     "port": self._facts.port,
                     "sources": limits.sources(config),
                     "connections": share,

@@ -1,10 +1,11 @@
-"""One connection's life, step by step: from its arrival in a softirq to the accept that takes it."""
+"""One connection's life, step by step: from its arrival to the accept that takes it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 from herd.errors import UsageError
+from herd.recording.schema import ACCEPT_FUNCTIONS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +36,8 @@ STEPS: Final[dict[str, tuple[str, str]]] = {
     "sock_wake_async": ("send SIGIO to who asked for it", "sk_wake_async"),
     "inet_csk_accept": ("take a connection off the accept queue", "inet_csk_accept"),
     "inet_csk_wait_for_connect": ("the queue is empty: wait", "inet_csk_wait_for_connect"),
+    "unix_accept": ("take a connection off the receive queue", ""),
+    "__skb_wait_for_more_packets": ("the queue is empty: wait", ""),
     "prepare_to_wait_exclusive": ("queue at the tail, exclusive", "prepare_to_wait_exclusive"),
 }
 
@@ -42,14 +45,15 @@ STEPS: Final[dict[str, tuple[str, str]]] = {
 def path(recording: Recording, arrival: int) -> list[dict[str, Any]]:
     """The steps of the connection that arrived as number ``arrival``, in the order of time.
 
-    :returns: a list of ``time_ns``, ``cpu``, ``pid`` (null: a softirq), ``function`` (of the kernel, or the
-        tracepoint that stands for it), ``depth``, ``what``
+    :returns: a list of ``time_ns``, ``cpu``, ``pid`` (null: who notifies, a softirq or a unix client),
+        ``function`` (of the kernel, or the tracepoint that stands for it), ``depth``, ``what``
     :raises UsageError: there was no such arrival, or no probe saw any
     """
     arrivals = recording.arrivals
     matching = of_arrival(arrivals, arrival).to_dict("records")
     if not matching:
-        seen = f"arrivals are 1 to {len(arrivals)}" if len(arrivals) else "no probe saw any arrival"
+        last = arrivals["arrival"].max()
+        seen = f"arrivals are 1 to {last}" if len(arrivals) else "no probe saw any arrival"
         raise UsageError(f"{recording.path} has no arrival {arrival}: {seen}")
     [found] = matching
     steps = _calls(recording, arrival)
@@ -112,7 +116,7 @@ def _calls(recording: Recording, arrival: int) -> list[dict[str, Any]]:
             what += f": pid {call['pid']} {'wakes' if call['result'] else 'was awake'}"
         pid = call["pid"] if _missing(call["arrival"]) else None
         steps.append(_step(call["time_ns"], call["cpu"], pid, name, call["depth"], what))
-        if name == "inet_csk_accept":
+        if name in ACCEPT_FUNCTIONS:
             what = "returns the connection"
             steps.append(_step(call["returned_ns"], call["cpu"], pid, name, call["depth"], what))
     return steps
@@ -138,7 +142,9 @@ def _wakeups(recording: Recording, arrival: int) -> list[dict[str, Any]]:
 def _accept(recording: Recording, arrival: int) -> list[dict[str, Any]]:
     steps = []
     for a in of_arrival(recording.accepts, arrival).to_dict("records"):
-        what = f"worker {a['worker']} has the connection from {a['peer']} port {a['peer_port']}"
+        what = f"worker {a['worker']} has the connection"
+        if not _missing(a["peer_port"]):
+            what += f" from {a['peer']} port {a['peer_port']}"
         steps.append(
             _step(a["time_ns"], a["cpu"], a["tid"], "accept4", 0, f"{what}: back in user space")
         )

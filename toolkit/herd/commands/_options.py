@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from herd.families import FAMILIES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -71,6 +73,10 @@ _RATE = (
     "Connections per second, evenly paced; or 'settled': the next only once every worker sleeps again."
     "  [default: such that workers are idle in between]"
 )
+_FAMILY = (
+    "Of the address: TCP by IPv4 or IPv6, or a unix stream socket with an abstract name."
+    "  [default: that of --host, else inet]"
+)
 _HOLD = "How long a worker keeps a connection open; one that blocks in accept sleeps meanwhile.  [default: 0]"
 
 _POOL = (
@@ -100,7 +106,8 @@ _OPTIONS = (
     ),
     click.option("--load-processes", type=int, help="Processes that connect.  [default: 1]"),
     click.option("--backlog", type=int, help="Of listen(2).  [default: 1024]"),
-    click.option("--host", help="Loopback address, IPv4 or IPv6.  [default: 127.0.0.1]"),
+    click.option("--family", type=click.Choice(list(FAMILIES)), help=_FAMILY),
+    click.option("--host", help="Loopback address, IPv4 or IPv6.  [default: 127.0.0.1 or ::1]"),
     click.option("--port", "-p", type=int, help="Port to listen on.  [default: a free one]"),
     click.option(
         "--work",

@@ -35,6 +35,7 @@ def command(dry_run: bool, as_json: bool, quiet: bool, **flags: Any) -> None:
       herd run -s epoll -n 16 --pool threads --rate settled
       herd run -s epoll -n 4 --json | jq .wakeups.per_connection
       herd run -s epoll -n 16 -c 100 --rate settled --kernel 6.1
+      herd run -s accept -n 16 --family unix
       herd run -s epoll-exclusive -n 8 --dry-run > run.toml; herd run --config run.toml
     """
     config = config_from(**flags)[0].resolved()

@@ -40,7 +40,7 @@ class Pool:
 
     def __init__(self, spec: Message) -> None:
         self._spec = spec
-        self._listen = Listen(spec["host"], spec["port"], spec["backlog"])
+        self._listen = Listen(spec["host"], spec["port"], spec["backlog"], spec["family"])
         self._strategy: Strategy = load(spec["strategy"])(spec["options"])
         self._areas = share(spec["area_fd"], LAYOUT, spec["capacity"], spec["workers"])
         self.tids: list[int] = []
@@ -50,8 +50,7 @@ class Pool:
     def start(self) -> None:
         """Open the port and fork the workers, one after the other: they register in their order."""
         self.listener = self._open()
-        port = self.listener.getsockname()[1]
-        self._listen = Listen(self._listen.host, port, self._listen.backlog)
+        self._listen = self._listen.on(self.listener)
         told, tell = os.pipe()
         plan = Plan(self._strategy, self._worker, self._areas, self._spec["cpus"], tell)
         home = _HOMES[self._spec["pool"]](plan)
@@ -69,11 +68,10 @@ class Pool:
         try:
             return self._strategy.open(self._listen)
         except OSError as error:
-            where = f"{self._listen.host} port {self._listen.port}"
             hint = None
             if error.errno == errno.EADDRINUSE:
                 hint = f"choose another --port, or see who has it: ss -ltnp sport = :{self._listen.port}"
-            raise HerdError(f"cannot listen on {where}: {error.strerror}", hint) from error
+            raise HerdError(f"cannot listen on {self._listen}: {error.strerror}", hint) from error
 
     def _worker(self, index: int) -> Worker:
         spec = self._spec
@@ -95,6 +93,11 @@ class Pool:
         text = os.read(told, 4096).decode(errors="replace").strip()
         if text:
             raise HerdError(f"worker {index} could not start: {text}")
+
+    @property
+    def port(self) -> int:
+        """Where they listen; 0 where there are no ports."""
+        return self._listen.port
 
     def cookies(self) -> list[int]:
         """Each worker's listener, by worker; the same one for all where they share it."""
@@ -229,8 +232,9 @@ def main() -> None:
     try:
         pool = Pool(spec)
         pool.start()
-        port = pool.listener.getsockname()[1]
-        channel.send({"event": "ready", "port": port, "tids": pool.tids, "cookies": pool.cookies()})
+        channel.send(
+            {"event": "ready", "port": pool.port, "tids": pool.tids, "cookies": pool.cookies()}
+        )
         _watch(pool, channel, child_ended)
     except HerdError as error:
         channel.send({"event": "failed", "message": error.message, "hint": error.hint})

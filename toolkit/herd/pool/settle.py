@@ -16,7 +16,7 @@ _SWITCHES: Final = b"\nvoluntary_ctxt_switches:"
 class Sleepers:
     """Watches the state of processes or threads.
 
-    A worker that is woken becomes runnable inside the connection's own softirq, so it shows as ``R``
+    A worker that is woken becomes runnable inside the connection's own notification, so it shows as ``R``
     before ``connect`` returns: "all asleep" can't be seen too early. A dead one counts as asleep.
 
     They are looked at one after the other, and one that is found asleep may be waiting for what another that

@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 import time
 from collections import deque
-from typing import Final
+from typing import Any, Final
 
 from herd.area import Area
+from herd.families import find
 from herd.strategies import Listen
 
 _GREETING: Final = b"h"
@@ -43,6 +44,7 @@ class Worker:
         self.index = index
         self.workers = workers
         self.listen = listen
+        self._family = find(listen.family)
         self.listener = listener
         self._area = area
         self._work_ns = int(work_us * 1000)
@@ -81,9 +83,8 @@ class Worker:
         self._log(time.monotonic_ns(), peer)
         return connection
 
-    def _log(self, now: int, peer: tuple[str, int]) -> None:
-        address = socket.inet_pton(self.listen.family, peer[0])[-4:]
-        if not self._area.append(now, address, peer[1]):
+    def _log(self, now: int, peer: Any) -> None:
+        if not self._area.append(now, *self._family.pack(peer)):
             self._area["unlogged"] += 1
         self._accepts += 1
         self._area["accepts"] = self._accepts

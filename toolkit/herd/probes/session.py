@@ -43,6 +43,7 @@ class Session:
         os.environ.setdefault("BCC_KERNEL_SOURCE", str(ensure_kernel_headers()))
         bcc = import_bcc()
         defines = self.probe.defines() | {
+            "AF_UNIX": "1",
             "AF_INET6": "10",
             "PID_WORDS": str(_pid_words()),
             "WORKERS": str(capacity),

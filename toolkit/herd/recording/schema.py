@@ -22,6 +22,11 @@ WAKE_FUNCTIONS: Final = {
     "ep_autoremove_wake_function": "epoll",
     "pollwake": "select or poll",
 }
+#: What accept(2) calls, by family: inet and inet6, unix; and where each waits.
+ACCEPT_FUNCTIONS: Final = {
+    "inet_csk_accept": "inet_csk_wait_for_connect",
+    "unix_accept": "__skb_wait_for_more_packets",
+}
 #: Sends the signal that wakes a task in sigtimedwait: no wait-queue entry, and no wake function.
 SIGNAL_FUNCTION: Final = "sock_wake_async"
 
@@ -61,15 +66,15 @@ TABLES: Final[dict[str, Table]] = {
             Column("established_ns", "int64", "the client saw the connection established"),
             Column("first_byte_ns", "int64", "the worker's answer arrived"),
             Column("closed_ns", "int64", "the client saw the end, and closed"),
-            Column("source", "text", "the client's address"),
-            Column("port", "int32", "the client's port"),
+            Column("source", "text", "the client's address; a unix client has none"),
+            Column("port", "int32", "the client's port, likewise"),
             Column("error", "text", "errno's name; ENODATA: closed before the first byte"),
         ),
     ),
     "arrivals": Table(
         "one data-ready of a listener: a connection became acceptable",
         (
-            Column("arrival", "int64", "number of the arrival, from 1"),
+            Column("arrival", "int64", "number of the arrival, from 1; one may be left out"),
             Column("time_ns", "int64", "sk_data_ready of the listening socket"),
             Column("cpu", "int32", "where the notification ran"),
             Column("listener", "uint64", "cookie of the listening socket (SO_COOKIE, ss -e)"),
@@ -127,7 +132,11 @@ TABLES: Final[dict[str, Table]] = {
             Column("peer", "text", "the client's address"),
             Column("peer_port", "int32", "the client's port"),
             Column("arrival", "int64", "the arrival that it took"),
-            Column("queue_delay_ns", "int64", "arrival to accept's return"),
+            Column(
+                "queue_delay_ns",
+                "int64",
+                "arrival to accept's return; null: it was taken before the listener was told",
+            ),
         ),
     ),
     "calls": Table(
@@ -141,7 +150,9 @@ TABLES: Final[dict[str, Table]] = {
             Column(
                 "arrival", "int64", "the arrival that it notified of; null in accept's own calls"
             ),
-            Column("pid", "int32", "the worker that it woke, or that called it; null: a softirq's"),
+            Column(
+                "pid", "int32", "the worker that it woke, or that called it; null: the notifier's"
+            ),
             Column("depth", "int32", "how many calls of this table enclose it, there and then"),
             Column(
                 "result", "int32", "of a wake function: 1 = it woke; of accept: 1 = a connection"

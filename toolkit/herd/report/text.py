@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.table import Table
 from rich.text import Text
 
+from herd.families import mention
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -48,8 +50,9 @@ def _title(summary: dict[str, Any]) -> str:
     workers = "threads" if config.get("pool") == "threads" else "workers"
     rate = config["rate"] if isinstance(config["rate"], str) else f"{config['rate']:g}/s"
     return (
-        f"{config['strategy']}, {config['workers']} {workers}, {summary['connections']['attempted']}"
-        f" connections, {rate}, Linux {host['kernel']}, probe {host['probe']}"
+        f"{config['strategy']}, {config['workers']} {workers}{mention(config)},"
+        f" {summary['connections']['attempted']} connections, {rate}, Linux {host['kernel']},"
+        f" probe {host['probe']}"
     )
 
 

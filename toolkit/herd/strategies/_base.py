@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
+
+from herd.families import find
 
 
 @dataclass(frozen=True)
@@ -53,29 +55,34 @@ class Option:
 class Listen:
     """Where a run listens.
 
-    :param host: a loopback address, IPv4 or IPv6
-    :param port: 0 for a free one
+    :param host: a loopback address, or the name of a unix socket
+    :param port: 0 for a free one; a unix socket has none
     :param backlog: of ``listen(2)``; the kernel caps it at ``net.core.somaxconn``
+    :param family: one of ``herd.families.FAMILIES``
     """
 
     host: str
     port: int
     backlog: int
+    family: str = "inet"
 
-    @property
-    def family(self) -> socket.AddressFamily:
-        """AF_INET or AF_INET6."""
-        return socket.AF_INET6 if ":" in self.host else socket.AF_INET
+    def __str__(self) -> str:
+        return find(self.family).where(self.host, self.port)
+
+    def on(self, sock: socket.socket) -> Listen:
+        """The same, on the port that this socket got."""
+        return replace(self, port=find(self.family).port(sock))
 
     def bound(self, *, reuseport: bool = False) -> socket.socket:
         """A bound socket that doesn't listen yet."""
-        sock = socket.socket(self.family, socket.SOCK_STREAM)
+        family = find(self.family)
+        sock = socket.socket(family.number, socket.SOCK_STREAM)
         # Restart at once on a port with connections in TIME_WAIT; a live listener still refuses us.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuseport:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
-            sock.bind((self.host, self.port))
+            sock.bind(family.address(self.host, self.port))
         except OSError:
             sock.close()
             raise
@@ -164,6 +171,11 @@ class Strategy:
 
         Each thread has a copy of the strategy as :meth:`open` left it.
         """
+        return None
+
+    @classmethod
+    def unsuited(cls, family: str) -> str | None:
+        """Why it can't wait on sockets of a family (``inet``, ``inet6``, ``unix``), or ``None`` if it can."""
         return None
 
     @classmethod

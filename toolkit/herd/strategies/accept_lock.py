@@ -22,8 +22,8 @@ class AcceptLock(Strategy):
         return Prediction.exactly(
             1.0,
             who="whoever holds the lock; the lock has its own wakeups",
-            why="only one worker at a time is in inet_csk_accept() (net/ipv4/inet_connection_sock.c);"
-            " the others sleep in the lock",
+            why="only one worker at a time is in accept (do_accept(), net/socket.c); the others sleep in the"
+            " lock",
         )
 
     def why_not_threads(self) -> str | None:

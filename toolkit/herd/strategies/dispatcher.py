@@ -30,7 +30,7 @@ class Dispatcher(Strategy):
         return Prediction.exactly(
             1.0,
             who="always worker 0; a handoff wakes whoever gets the connection, and is counted apart",
-            why="only one worker is in inet_csk_accept() (net/ipv4/inet_connection_sock.c); the others"
+            why="only one worker waits for the listener (do_accept(), net/socket.c); the others"
             " sleep in recvmsg, each on a socket of its own (unix_dgram_sendmsg(), net/unix/af_unix.c)",
         )
 

@@ -318,28 +318,36 @@ static __always_inline struct stack *my_accept(void)
 	return is_tracked(tid) ? accepting.lookup(&tid) : NULL;
 }
 
-ON_ENTRY(inet_csk_accept)
+static __always_inline int accept_enters(u32 function, u64 sk)
 {
 	u32 tid = (u32)bpf_get_current_pid_tgid();
-	u32 listener = is_tracked(tid) ? listener_of(FIRST(ctx)) : 0;
+	u32 listener = is_tracked(tid) ? listener_of(sk) : 0;
 	struct stack *s = listener ? accepting.lookup(&tid) : NULL;
 	if (!s) {
-		is_elsewhere(FN_inet_csk_accept);
+		is_elsewhere(function);
 		return 0;
 	}
 	s->depth = 0;
 	s->listener = listener;
-	push(s, FN_inet_csk_accept, tid, 0, 0);
+	push(s, function, tid, 0, 0);
 	return 0;
 }
 
-ON_RETURN(inet_csk_accept)
-{
-	struct stack *s = my_accept();
-	if (s)
-		pop(s, FN_inet_csk_accept, 0, RESULT(ctx, inet_csk_accept) != 0, 0);
-	return 0;
-}
+/* What accept(2) calls: which listener it is about, and whether it has a connection. */
+#define ACCEPTS(name, sk, succeeded)                                                     \
+	ON_ENTRY(name) { return accept_enters(FN_##name, sk); }                          \
+	ON_RETURN(name)                                                                  \
+	{                                                                                \
+		struct stack *s = my_accept();                                           \
+		if (s)                                                                   \
+			pop(s, FN_##name, 0, succeeded, 0);                              \
+		return 0;                                                                \
+	}
+
+ACCEPTS(inet_csk_accept, FIRST(ctx), RESULT(ctx, inet_csk_accept) != 0)
+#ifdef FN_unix_accept
+ACCEPTS(unix_accept, KREAD(u64, FIRST(ctx), SOCKET_SK), (s32)RESULT(ctx, unix_accept) == 0)
+#endif
 
 #define INSIDE_ACCEPT(name)                                                              \
 	ON_ENTRY(name)                                                                   \
@@ -361,6 +369,9 @@ ON_RETURN(inet_csk_accept)
 
 #ifdef FN_inet_csk_wait_for_connect
 INSIDE_ACCEPT(inet_csk_wait_for_connect)
+#endif
+#ifdef FN___skb_wait_for_more_packets
+INSIDE_ACCEPT(__skb_wait_for_more_packets)
 #endif
 #ifdef FN_prepare_to_wait_exclusive
 INSIDE_ACCEPT(prepare_to_wait_exclusive)

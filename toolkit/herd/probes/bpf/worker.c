@@ -16,6 +16,7 @@ struct window {
 	u64 arrival; /* 0: none */
 	u64 peer_and_port;
 	u16 listener;
+	u16 in_task; /* the notification runs in the client's connect, not in a softirq */
 };
 BPF_PERCPU_ARRAY(window, struct window, 1);
 
@@ -46,6 +47,9 @@ struct pending {
 	u64 time;
 };
 BPF_TABLE("lru_hash", struct pending_key, struct pending, pending, 131072);
+
+/* The same of unix clients, which have no name: by the client's socket, from its connect on. */
+BPF_TABLE("lru_hash", u64, struct pending, connecting, 16384);
 
 BPF_ARRAY(sequence, u64, 1);
 
@@ -319,7 +323,41 @@ static __always_inline u32 listener_of(u64 sk)
 	return index ? *index : 0;
 }
 
-static __always_inline void join_arrival(struct event *accept, u64 peer_and_port)
+static __always_inline u64 next_arrival(void)
+{
+	int zero = 0;
+	u64 *last = sequence.lookup(&zero);
+	return last ? __sync_fetch_and_add(last, 1) + 1 : 0;
+}
+
+/* The number of a unix client's arrival: whoever asks first decides, its accept or the listener's notification. */
+static __always_inline u64 agreed(struct pending *client)
+{
+	u64 mine = client->arrival;
+	if (!mine)
+		mine = next_arrival();
+	u64 theirs = __sync_val_compare_and_swap(&client->arrival, 0, mine);
+	return theirs ? theirs : mine;
+}
+
+/*
+ * A worker that was awake can have the connection before the listener is told, since unix_stream_connect()
+ * (net/unix/af_unix.c) queues it and only then, without a lock, calls sk_data_ready. The time of the arrival is not
+ * known then.
+ */
+static __always_inline void join_client(struct event *accept, u64 sk)
+{
+	u64 key = KREAD(u64, sk, UNIX_PEER);
+	struct pending *client = connecting.lookup(&key);
+	if (!client)
+		return;
+	accept->arrival = agreed(client);
+	accept->end = client->time;
+	if (client->time)
+		connecting.delete(&key);
+}
+
+static __always_inline void join_peer(struct event *accept, u64 peer_and_port)
 {
 	struct pending_key key = {.peer_and_port = peer_and_port, .listener = accept->listener};
 	struct pending *from = pending.lookup(&key);
@@ -343,10 +381,14 @@ static __always_inline void worker_accepted(struct worker *w, long result)
 	e.listener = index;
 	e.result = result;
 	if (result >= 0) {
-		u64 peer_and_port = peer_of(sock_of(result));
+		u64 sk = sock_of(result);
+		u64 peer_and_port = peer_of(sk);
 		e.peer = peer_and_port >> 32;
 		e.peer_port = peer_and_port & 0xffff;
-		join_arrival(&e, peer_and_port);
+		if (KREAD(u16, sk, SKC_FAMILY) == AF_UNIX)
+			join_client(&e, sk);
+		else
+			join_peer(&e, peer_and_port);
 		w->wakeup.accepts++;
 	} else if (result == -EAGAIN) {
 		w->wakeup.eagain++;
@@ -367,37 +409,4 @@ static __always_inline void worker_returns(long result)
 	if (w->wait == WAIT_ACCEPT)
 		worker_accepted(w, result);
 	w->wait = WAIT_NONE;
-}
-
-/*
- * inet_sock_set_state comes just before the listener's data-ready, on the same CPU, for the connection
- * that arrives (tcp_child_process(), net/ipv4/tcp_minisocks.c), and names its peer.
- */
-static __always_inline void peer_arrives(struct window *open, u64 sk, u64 from, u64 to)
-{
-	if (from == BPF_TCP_SYN_RECV && to == BPF_TCP_ESTABLISHED)
-		open->peer_and_port = peer_of(sk);
-}
-
-/* A connection becomes acceptable on `sk`, one of our listeners. */
-static __always_inline void arrival_opens(struct window *open, u64 sk, u32 index)
-{
-	int zero = 0;
-	u64 *last = sequence.lookup(&zero);
-	if (!last)
-		return;
-	struct event e = {};
-	e.time = bpf_ktime_get_ns();
-	e.arrival = __sync_fetch_and_add(last, 1) + 1;
-	e.cpu = bpf_get_smp_processor_id();
-	e.listener = index;
-	e.amount = KREAD(u32, sk, SK_ACK_BACKLOG);
-	e.peer = open->peer_and_port >> 32;
-	e.peer_port = open->peer_and_port & 0xffff;
-	struct pending_key key = {.peer_and_port = open->peer_and_port, .listener = index};
-	struct pending value = {.arrival = e.arrival, .time = e.time};
-	pending.update(&key, &value);
-	open->arrival = e.arrival;
-	open->listener = index;
-	emit(&e, KIND_ARRIVAL);
 }

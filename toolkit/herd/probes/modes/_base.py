@@ -16,6 +16,8 @@ WORKER_OFFSETS: Final = {
     "SKC_DADDR": ("sock", "__sk_common.skc_daddr"),
     "SKC_V6_DADDR": ("sock", "__sk_common.skc_v6_daddr"),
     "SK_ACK_BACKLOG": ("sock", "sk_ack_backlog"),
+    "SK_RECEIVE_QUEUE_LEN": ("sock", "sk_receive_queue.qlen"),
+    "UNIX_PEER": ("unix_sock", "peer"),
     "TASK_PID": ("task_struct", "pid"),
     "TASK_FILES": ("task_struct", "files"),
     "FILES_FDT": ("files_struct", "fdt"),

@@ -12,7 +12,7 @@ from herd.errors import HostError
 from herd.probes import permits
 from herd.probes.btf import Btf
 from herd.probes.modes._base import WORKER_OFFSETS, Probe
-from herd.recording.schema import SIGNAL_FUNCTION, WAKE_FUNCTIONS
+from herd.recording.schema import ACCEPT_FUNCTIONS, SIGNAL_FUNCTION, WAKE_FUNCTIONS
 
 #: Without these there is no bracket around a wakeup.
 _NEEDED: Final = ("sock_def_readable", "inet_csk_accept")
@@ -25,7 +25,8 @@ _STEPS: Final = (
     "__wake_up_common",
     "ep_poll_callback",
     SIGNAL_FUNCTION,
-    "inet_csk_wait_for_connect",
+    "unix_accept",
+    *ACCEPT_FUNCTIONS.values(),
     "prepare_to_wait_exclusive",
 )
 
@@ -39,7 +40,7 @@ class Functions(Probe):
     name = "functions"
     summary = "fentry/fexit or kprobes on sock_def_readable, the wake functions, inet_csk_accept"
     rank = 10
-    sources = ("event.h", "worker.c", "life.c", "functions.c")
+    sources = ("event.h", "worker.c", "arrival.c", "life.c", "functions.c")
     offsets = WORKER_OFFSETS | {
         "SK_WQ": ("sock", "sk_wq"),
         "SOCKET_WQ_WAIT": ("socket_wq", "wait"),
