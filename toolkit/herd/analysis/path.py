@@ -26,6 +26,8 @@ STEPS: Final[dict[str, tuple[str, str]]] = {
     ),
     "__wake_up_common": ("go through the queue under its lock", "__wake_up_common"),
     "ep_poll_callback": ("an epoll item: its set becomes ready", ""),
+    "io_poll_wake": ("an accept in an io_uring: goes to its worker's task work", ""),
+    "wake_up_state": ("wake a task for its task work", ""),
     "autoremove_wake_function": (
         "wake a task in accept, and unqueue it",
         "default_wake_function",

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 
 
-#: Kernel functions that a wait-queue entry calls to wake its task, by the kind of waiter.
+#: Kernel functions that wake a task for a wait-queue entry, and return whether it slept; by the kind of waiter.
 WAKE_FUNCTIONS: Final = {
     "autoremove_wake_function": "accept",
     "ep_autoremove_wake_function": "epoll",
     "pollwake": "select or poll",
+    "wake_up_state": "io_uring",
 }
 #: Sends the signal that wakes a task in sigtimedwait: no wait-queue entry, and no wake function.
 SIGNAL_FUNCTION: Final = "sock_wake_async"
@@ -96,7 +97,8 @@ TABLES: Final[dict[str, Table]] = {
             Column(
                 "blocked_in",
                 "text",
-                "what it waited in: accept, epoll, select, poll, signal, recvmsg, lock, other",
+                "what it waited in: accept, epoll, select, poll, io_uring, signal, recvmsg, lock,"
+                " other",
             ),
             Column("running_ns", "int64", "first ran on a CPU"),
             Column("running_cpu", "int32", "that CPU"),
