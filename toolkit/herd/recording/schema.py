@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 
 
-#: Kernel functions that wake a task for a wait-queue entry, and return whether it slept; by the kind of waiter.
+#: Kernel functions that wake the task behind a wait-queue entry and return whether it slept, by the kind
+#: of waiter.
 WAKE_FUNCTIONS: Final = {
     "autoremove_wake_function": "accept",
     "ep_autoremove_wake_function": "epoll",

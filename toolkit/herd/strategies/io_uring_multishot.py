@@ -11,7 +11,7 @@ class IoUringMultishot(IoUring):
 
     name = "io-uring-multishot"
     summary = "own io_uring per worker, one multishot accept that stays"
-    request_accept = "io_uring_prep_multishot_accept"
+    accept_by = "io_uring_prep_multishot_accept"
 
     @classmethod
     def predict(cls, workers: int) -> Prediction:
