@@ -115,7 +115,7 @@ def _calls(recording: Recording, arrival: int) -> list[dict[str, Any]]:
         pid = call["pid"] if _missing(call["arrival"]) else None
         steps.append(_step(call["time_ns"], call["cpu"], pid, name, call["depth"], what))
         if name == "inet_csk_accept":
-            what = "returns the connection"
+            what = "returns the connection" if call["result"] else "returns: there is none"
             steps.append(_step(call["returned_ns"], call["cpu"], pid, name, call["depth"], what))
     return steps
 
@@ -139,9 +139,10 @@ def _wakeups(recording: Recording, arrival: int) -> list[dict[str, Any]]:
 
 def _accept(recording: Recording, arrival: int) -> list[dict[str, Any]]:
     steps = []
+    ring = "io_uring" in set(of_arrival(recording.wakeups, arrival)["blocked_in"])
+    name = "io_uring_complete" if ring else "accept4"
+    where = "told by its ring" if ring else "back in user space"
     for a in of_arrival(recording.accepts, arrival).to_dict("records"):
-        what = f"worker {a['worker']} has the connection from {a['peer']} port {a['peer_port']}"
-        steps.append(
-            _step(a["time_ns"], a["cpu"], a["tid"], "accept4", 0, f"{what}: back in user space")
-        )
+        who = f"worker {a['worker']} has the connection from {a['peer']} port {a['peer_port']}"
+        steps.append(_step(a["time_ns"], a["cpu"], a["tid"], name, 0, f"{who}: {where}"))
     return steps

@@ -22,7 +22,7 @@ _DISABLED: Final = Path("/proc/sys/kernel/io_uring_disabled")
 
 
 class Ring:
-    """A ring as io_uring_setup(2) makes it: what completes does so in task work of its owner, wherever that is.
+    """A ring as io_uring_setup(2) makes it: it accepts in task work of the worker, wherever that runs.
 
     :param uring: the module ``liburing``
     :param request: the name of its function that fills in the accept
