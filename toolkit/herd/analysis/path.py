@@ -27,6 +27,8 @@ STEPS: Final[dict[str, tuple[str, str]]] = {
     ),
     "__wake_up_common": ("go through the queue under its lock", "__wake_up_common"),
     "ep_poll_callback": ("an epoll item: its set becomes ready", ""),
+    "io_poll_wake": ("an accept in an io_uring: goes to its worker's task work", ""),
+    "wake_up_state": ("wake a task for its task work", ""),
     "autoremove_wake_function": (
         "wake a task in accept, and unqueue it",
         "default_wake_function",
@@ -117,7 +119,7 @@ def _calls(recording: Recording, arrival: int) -> list[dict[str, Any]]:
         pid = call["pid"] if _missing(call["arrival"]) else None
         steps.append(_step(call["time_ns"], call["cpu"], pid, name, call["depth"], what))
         if name in ACCEPT_FUNCTIONS:
-            what = "returns the connection"
+            what = "returns the connection" if call["result"] else "returns: there is none"
             steps.append(_step(call["returned_ns"], call["cpu"], pid, name, call["depth"], what))
     return steps
 
@@ -141,11 +143,12 @@ def _wakeups(recording: Recording, arrival: int) -> list[dict[str, Any]]:
 
 def _accept(recording: Recording, arrival: int) -> list[dict[str, Any]]:
     steps = []
+    ring = "io_uring" in set(of_arrival(recording.wakeups, arrival)["blocked_in"])
+    name = "io_uring_complete" if ring else "accept4"
+    where = "told by its ring" if ring else "back in user space"
     for a in of_arrival(recording.accepts, arrival).to_dict("records"):
         what = f"worker {a['worker']} has the connection"
         if not _missing(a["peer_port"]):
             what += f" from {a['peer']} port {a['peer_port']}"
-        steps.append(
-            _step(a["time_ns"], a["cpu"], a["tid"], "accept4", 0, f"{what}: back in user space")
-        )
+        steps.append(_step(a["time_ns"], a["cpu"], a["tid"], name, 0, f"{what}: {where}"))
     return steps

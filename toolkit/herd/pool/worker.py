@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final
 
 from herd.area import Area
@@ -63,11 +64,16 @@ class Worker:
         self.handle(connection)
         return True
 
-    def drain(self) -> None:
-        """Accept and serve what is there, up to the batch; beyond one it takes an EAGAIN to know."""
+    def drain(self, take: Callable[[], socket.socket | None] | None = None) -> None:
+        """Accept and serve what is there, up to the batch; beyond one it takes an EAGAIN to know.
+
+        :param take: accepts one connection; by default :meth:`take`
+        """
         for _ in range(self._batch):
-            if not self.accept():
+            connection = (take or self.take)()
+            if connection is None:
                 return
+            self.handle(connection)
 
     def take(self) -> socket.socket | None:
         """Accept one connection; ``None`` if there was none, or accept failed."""
@@ -78,16 +84,21 @@ class Worker:
             self._area["eagain"] = self._eagain
             return None
         except OSError:
-            self._area["errors"] += 1
+            self.failed()
             return None
-        self._log(time.monotonic_ns(), peer)
+        self.accepted(peer)
         return connection
 
-    def _log(self, now: int, peer: Any) -> None:
-        if not self._area.append(now, *self._family.pack(peer)):
+    def accepted(self, peer: Any) -> None:
+        """Write down a connection from ``peer`` that was accepted just now."""
+        if not self._area.append(time.monotonic_ns(), *self._family.pack(peer)):
             self._area["unlogged"] += 1
         self._accepts += 1
         self._area["accepts"] = self._accepts
+
+    def failed(self) -> None:
+        """Count an accept or an answer that failed."""
+        self._area["errors"] += 1
 
     def handle(self, connection: socket.socket) -> None:
         """Work, answer one byte, hold and close."""
@@ -98,7 +109,7 @@ class Worker:
         try:
             connection.send(_GREETING)
         except OSError:
-            self._area["errors"] += 1
+            self.failed()
         self._served += 1
         self._area["served"] = self._served
         if self.hold_s and not self._blocks:

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 
 
-#: Kernel functions that a wait-queue entry calls to wake its task, by the kind of waiter.
+#: Kernel functions that wake the task behind a wait-queue entry and return whether it slept, by the kind
+#: of waiter.
 WAKE_FUNCTIONS: Final = {
     "autoremove_wake_function": "accept",
     "ep_autoremove_wake_function": "epoll",
     "pollwake": "select or poll",
+    "wake_up_state": "io_uring",
 }
 #: What accept(2) calls, by family: inet and inet6, unix; and where each waits.
 ACCEPT_FUNCTIONS: Final = {
@@ -101,7 +103,8 @@ TABLES: Final[dict[str, Table]] = {
             Column(
                 "blocked_in",
                 "text",
-                "what it waited in: accept, epoll, select, poll, signal, recvmsg, lock, other",
+                "what it waited in: accept, epoll, select, poll, io_uring, signal, recvmsg, lock,"
+                " other",
             ),
             Column(
                 "running_ns",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from herd.families import find
 
@@ -108,11 +108,23 @@ class Server(Protocol):
     def accept(self) -> bool:
         """Accept one connection and serve it; ``False`` if there was none (EAGAIN)."""
 
-    def drain(self) -> None:
-        """Accept and serve what is there, up to ``--batch`` connections."""
+    def drain(self, take: Callable[[], socket.socket | None] | None = None) -> None:
+        """Accept and serve what is there, up to ``--batch`` connections.
+
+        :param take: accepts one connection; by default :meth:`take`
+        """
 
     def take(self) -> socket.socket | None:
         """Accept one connection, to be given to :meth:`handle`; ``None`` if there was none."""
+
+    def accepted(self, peer: Any) -> None:
+        """Write down a connection that was accepted without :meth:`take`.
+
+        :param peer: the client's address, as ``getpeername`` tells it
+        """
+
+    def failed(self) -> None:
+        """Count an accept without :meth:`take` that failed."""
 
     def handle(self, connection: socket.socket) -> None:
         """Serve a connection."""

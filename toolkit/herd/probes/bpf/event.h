@@ -27,7 +27,8 @@ enum wait {
 	WAIT_OTHER,
 	WAIT_LOCK,
 	WAIT_SIGNAL,
-	WAIT_RECVMSG
+	WAIT_RECVMSG,
+	WAIT_IO_URING
 };
 
 struct event {

@@ -3,7 +3,8 @@
  * Function mode: the functions that a connection's arrival really runs through, each with its entry and its
  * return. sock_def_readable() of a listener brackets the notification; a worker was woken by it if
  * sched_waking comes inside one of the functions that a wait-queue entry calls (autoremove_wake_function()
- * for accept, ep_autoremove_wake_function() for epoll, pollwake() for select and poll). Those run with
+ * for accept, ep_autoremove_wake_function() for epoll, pollwake() for select and poll, wake_up_state() for
+ * io_uring). Those run with
  * interrupts off, so nothing else can come between. An interrupt that comes before, and wakes somebody
  * else, is told apart by its wait queue: a call is ours if what it is given is ours, or if our own call of
  * __wake_up_common() is the innermost. So attribution is exact.
@@ -140,6 +141,16 @@ static __always_inline int is_called_by_waker(struct stack *s)
 #endif
 }
 
+/* Interrupts are off: whatever io_poll_wake() wakes is its ring's worker. */
+static __always_inline int is_polled_by_ring(struct stack *s)
+{
+#ifdef FN_io_poll_wake
+	return s->depth && innermost(s)->function == FN_io_poll_wake;
+#else
+	return 0;
+#endif
+}
+
 static __always_inline int notify_enters(int ours, struct stack *s, u32 function, u32 tid, u64 queue, int wakes)
 {
 	if (ours)
@@ -265,8 +276,30 @@ WAIT_ENTRY_CALLS(autoremove_wake_function, KREAD(u32, WAITER(ctx), TASK_PID), 1)
 #ifdef FN_ep_autoremove_wake_function
 WAIT_ENTRY_CALLS(ep_autoremove_wake_function, KREAD(u32, WAITER(ctx), TASK_PID), 1)
 #endif
+#ifdef FN_io_poll_wake
+WAIT_ENTRY_CALLS(io_poll_wake, 0, 0)
+#endif
 #ifdef FN_pollwake
 WAIT_ENTRY_CALLS(pollwake, KREAD(u32, KREAD(u64, WAITER(ctx), POLLING_TASK), TASK_PID), 1)
+#endif
+
+/*
+ * io_poll_wake() returns 1 whether its worker slept or not. It adds the accept to the worker's task work, and
+ * it is wake_up_state(), called for that (task_work_add(), kernel/task_work.c), that knows who was woken.
+ */
+#ifdef FN_wake_up_state
+ON_ENTRY(wake_up_state)
+{
+	struct stack *s = this_notification();
+	int ours = s && is_polled_by_ring(s);
+	u32 tid = ours ? KREAD(u32, FIRST(ctx), TASK_PID) : 0;
+	return notify_enters(ours, s, FN_wake_up_state, tid, 0, 1);
+}
+
+ON_RETURN(wake_up_state)
+{
+	return notify_returns(FN_wake_up_state, (s32)RESULT(ctx, wake_up_state), 1);
+}
 #endif
 
 #ifdef FN_sock_wake_async

@@ -127,6 +127,7 @@ static __always_inline int waits_for_connections(u32 wait)
 	case WAIT_POLL:
 	case WAIT_SIGNAL:
 	case WAIT_RECVMSG:
+	case WAIT_IO_URING:
 		return 1;
 	}
 	return 0;
@@ -281,6 +282,8 @@ static __always_inline u32 wait_of(long nr)
 		return WAIT_SIGNAL;
 	case __NR_recvmsg:
 		return WAIT_RECVMSG;
+	case __NR_io_uring_enter:
+		return WAIT_IO_URING;
 	}
 	return WAIT_OTHER;
 }
@@ -368,14 +371,12 @@ static __always_inline void join_peer(struct event *accept, u64 peer_and_port)
 	pending.delete(&key);
 }
 
-static __always_inline void worker_accepted(struct worker *w, long result)
+/* The current task, a worker, has what accept gave it: a descriptor, or an error. */
+static __always_inline void worker_accepted(struct worker *w, u32 index, u64 entered, long result)
 {
-	u32 index = listener_of(sock_of(w->listen_fd));
-	if (!index)
-		return;
 	struct event e = {};
 	e.time = bpf_ktime_get_ns();
-	e.begin = w->entered;
+	e.begin = entered;
 	e.tid = (u32)bpf_get_current_pid_tgid();
 	e.cpu = bpf_get_smp_processor_id();
 	e.listener = index;
@@ -406,7 +407,8 @@ static __always_inline void worker_returns(long result)
 		worker_ran(w);
 		w->wakeup.flags |= FLAG_RETURNED;
 	}
-	if (w->wait == WAIT_ACCEPT)
-		worker_accepted(w, result);
+	u32 index = w->wait == WAIT_ACCEPT ? listener_of(sock_of(w->listen_fd)) : 0;
+	if (index)
+		worker_accepted(w, index, w->entered, result);
 	w->wait = WAIT_NONE;
 }
