@@ -126,8 +126,12 @@ TABLES: Final[dict[str, Table]] = {
     "accepts": Table(
         "one accept that returned a connection",
         (
-            Column("time_ns", "int64", "accept returned"),
-            Column("entered_ns", "int64", "accept was called"),
+            Column("time_ns", "int64", "accept returned, or completed in an io_uring"),
+            Column(
+                "entered_ns",
+                "int64",
+                "accept was called, or submitted; a multishot one gave the connection before",
+            ),
             Column("worker", "int32", "number of the worker, from 0"),
             Column("tid", "int32", "its thread id"),
             Column("cpu", "int32", "where it returned"),

@@ -4,10 +4,9 @@
  * return. sock_def_readable() of a listener brackets the notification; a worker was woken by it if
  * sched_waking comes inside one of the functions that a wait-queue entry calls (autoremove_wake_function()
  * for accept, ep_autoremove_wake_function() for epoll, pollwake() for select and poll, wake_up_state() for
- * io_uring). Those run with
- * interrupts off, so nothing else can come between. An interrupt that comes before, and wakes somebody
- * else, is told apart by its wait queue: a call is ours if what it is given is ours, or if our own call of
- * __wake_up_common() is the innermost. So attribution is exact.
+ * io_uring). Those run with interrupts off, so nothing else can come between. An interrupt that comes before,
+ * and wakes somebody else, is told apart by its wait queue: a call is ours if what it is given is ours, or if
+ * our own call of __wake_up_common() is the innermost. So attribution is exact.
  *
  * A signal (O_ASYNC) goes through no wait queue: sock_wake_async(), the last that sock_def_readable() calls,
  * brackets the wakeups of workers that are blocked in sigtimedwait. It runs with interrupts on: a timeout of

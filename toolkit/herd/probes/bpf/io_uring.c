@@ -12,7 +12,6 @@
  * Parameters (-D): IO_URING, if this kernel has these tracepoints in a form that we know; REQ_OPCODE, REQ_CTX and
  * REQ_USER_DATA, offsets in struct io_kiocb; COMPLETED_<what>(ctx).
  */
-#ifdef IO_URING
 #define IO_URING_ACCEPT 13	/* IORING_OP_ACCEPT, include/uapi/linux/io_uring.h */
 #define IO_URING_MORE (1U << 1) /* IORING_CQE_F_MORE, likewise: the request stays */
 
@@ -22,10 +21,11 @@ struct request_key {
 };
 struct request {
 	u64 entered; /* or when it gave the connection before */
-	u32 listener;
+	u64 listener;
 };
 BPF_TABLE("lru_hash", struct request_key, struct request, requests, 16384);
 
+#ifdef IO_URING
 RAW_TRACEPOINT_PROBE(io_uring_file_get)
 {
 	u64 req = ctx->args[0];
