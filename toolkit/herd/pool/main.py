@@ -217,7 +217,7 @@ def main() -> None:
         channel.send({"event": "ready", "port": port, "pids": pool.pids, "cookies": pool.cookies()})
         _watch(pool, channel, child_ended)
     except HerdError as error:
-        channel.send({"event": "failed", "message": error.message, "hint": error.hint})
+        channel.send({"event": "failed", **error.as_message()})
     finally:
         if pool:
             pool.stop()

@@ -28,7 +28,7 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     """
     integrity = summary["integrity"]
     if not integrity["ok"]:
-        console.print(Text(_broken(integrity), "bold red"))
+        console.print(Text(broken(integrity), "bold red"))
     console.print(Text(_title(summary), "bold"))
     console.print(_figures(summary))
     comparable = summary["host"].get("latencies_comparable", True)
@@ -38,9 +38,10 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
         console.print(Text(line))
 
 
-def _broken(integrity: dict[str, Any]) -> str:
-    broken = [f"{c['name']}: {c['detail']}" for c in integrity["checks"] if c["ok"] is False]
-    return "NOT SOUND: " + "\n           ".join(broken)
+def broken(integrity: dict[str, Any]) -> str:
+    """The laws that are broken, a line each, with what was counted."""
+    laws = [f"{c['name']}: {c['detail']}" for c in integrity["checks"] if c["ok"] is False]
+    return "NOT SOUND: " + "\n           ".join(laws)
 
 
 def _title(summary: dict[str, Any]) -> str:
