@@ -40,6 +40,8 @@ class Facts:
     pids: list[int] = field(default_factory=list)
     cookies: list[int] = field(default_factory=list)
     exit_status: dict[int, int] = field(default_factory=dict)
+    #: Of workers that died in mid-run: worker, pid, status, time_ns.
+    deaths: list[dict[str, int]] = field(default_factory=list)
     counters_before: dict[str, int] = field(default_factory=dict)
     counters_after: dict[str, int] = field(default_factory=dict)
     #: The first is the one whose rows are the recording's; the others are there to judge it.
@@ -84,6 +86,7 @@ class Facts:
                 "pids": self.pids,
                 "cookies": self.cookies,
                 "logs": self.logs,
+                "deaths": self.deaths,
                 "exit_status": [self.exit_status.get(i) for i in range(len(self.pids))],
             },
         }

@@ -21,6 +21,7 @@ from herd.pool.settle import Sleepers
 from herd.process import Child, ChildFailed, Message, describe_exit
 from herd.recording import write
 from herd.recording.read import Recording
+from herd.stall import Stall
 from herd.strategies import find as find_strategy
 from herd.strategies import reference
 from herd.supervisor import Supervisor
@@ -29,6 +30,7 @@ from herd.traffic.log import LAYOUT as LOAD_LAYOUT
 _START_DELAY_NS: Final = 5_000_000
 _SETTLE_S: Final = 2.0
 _UNANSWERED_S: Final = 10.0
+_STALLED_S: Final = 2.0
 _COLLECT_S: Final = 30.0
 
 #: Called with what is being done, how much of it is done, and how much there is (0: not known).
@@ -92,6 +94,8 @@ class _Run:
         )
         self._supervisor = Supervisor(config.timeout_s)
         self._supervisor.on_death = self._note_death
+        patience_s = _STALLED_S if self._facts.logs else _UNANSWERED_S
+        self._stall = Stall(patience_s + config.hold_s + config.work_us / 1e6)
         self._crew = crew
         self._pool: Child | None = None
         self._loads: list[Child] = []
@@ -131,6 +135,7 @@ class _Run:
     def _note_death(self, message: Message) -> None:
         worker, status = message["worker"], message["status"]
         self._facts.exit_status[worker] = status
+        self._facts.deaths.append({k: v for k, v in message.items() if k != "event"})
         alive = self._config.workers - len(self._facts.exit_status)
         note = f"worker {worker} (pid {message['pid']}) {describe_exit(status)} in mid-run"
         self._facts.notes.append(f"{note}; {alive} went on")
@@ -277,7 +282,23 @@ class _Run:
                 "no connection was answered: the workers' program waits, and takes none"
             )
 
+    def _check_bereaved(self) -> None:
+        """Some strategies need every worker: say so, instead of waiting until time is up."""
+        accepts = sum(area["accepts"] for area in self.pool_areas)
+        finished = sum(load["finished"] for load in self.load_areas)
+        waiting = sum(load["established"] for load in self.load_areas) - finished
+        if self._stall.lasts(accepts + finished if waiting > 0 else None):
+            dead = ", ".join(str(death["worker"]) for death in self._facts.deaths)
+            strategy = find_strategy(self._config.strategy)(self._config.options)
+            raise HerdError(
+                f"the others cannot go on without worker {dead}: {waiting} connections wait, and nothing has"
+                f" happened for {self._stall.patience_s:g} s",
+                strategy.bereaved(),
+            )
+
     def _tick(self) -> None:
+        if self._facts.deaths:
+            self._check_bereaved()
         passed_s = (time.monotonic_ns() - self._facts.begin_ns) / 1e9
         if passed_s > _UNANSWERED_S + self._config.work_us / 1e6:
             self._check_answers()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from herd.analysis.deaths import explained
 from herd.analysis.summary import seen
 from herd.recording.schema import SIGNAL_FUNCTION, WAKE_FUNCTIONS
 
@@ -66,17 +67,23 @@ def _connections(recording: Recording) -> dict[str, Any]:
 
 
 def _accounts(recording: Recording) -> dict[str, Any]:
-    """Client, kernel and workers count separately; they must agree."""
+    """Client, kernel and workers count separately; they must agree, but for what dead workers had."""
+    dead = explained(recording)
     counts = {"established": int(recording.connections["established_ns"].notna().sum())}
     if recording.run["pool"].get("logs", True):
-        counts["accepts of the workers"] = int(recording.workers["accepts"].sum())
+        accepts = int(recording.workers["accepts"].sum())
+        counts["accepts of the workers"] = accepts + dead["unlogged"] + dead["lost"]
     if recording.workers["served"].notna().all():
-        counts["served by the workers"] = int(recording.workers["served"].sum())
+        served = int(recording.workers["served"].sum())
+        counts["served by the workers"] = served + dead["unserved"] + dead["lost"]
     if seen(recording):
-        counts["arrivals"] = len(recording.arrivals)
-        counts["accepts in the kernel"] = len(recording.accepts)
-        counts["accepts joined to an arrival"] = int(recording.accepts["arrival"].nunique())
+        joined = int(recording.accepts["arrival"].nunique()) + dead["migrated"]
+        counts["arrivals"] = len(recording.arrivals) - dead["announced"]
+        counts["accepts in the kernel"] = len(recording.accepts) + dead["lost"]
+        counts["accepts joined to an arrival"] = joined + dead["lost"]
     detail = ", ".join(f"{name} {count}" for name, count in counts.items())
+    if any(dead.values()):
+        detail += f"; with those of dead workers: {dead}"
     name = "established = arrivals = accepts" if seen(recording) else "established = accepts"
     if len(counts) == 1:
         return _law(

@@ -157,7 +157,9 @@ class Pool:
             if told and worker in self._starts:
                 code = 0 if code == -signal.SIGTERM == -told else code
                 record_usage(self._areas[worker], self._starts[worker], usage)
-            died.append({"event": "died", "worker": worker, "pid": pid, "status": code})
+            now = time.monotonic_ns()
+            news = {"worker": worker, "pid": pid, "status": code, "time_ns": now}
+            died.append({"event": "died", **news})
         return died
 
     def stop(self, grace: float = 2.0) -> list[Message]:

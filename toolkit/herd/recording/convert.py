@@ -53,14 +53,18 @@ def _text(codes: _Array, names: list[str | None]) -> pa.Array:
     )
 
 
-def _addresses(values: _Array, family: socket.AddressFamily) -> pa.Array:
+def _addresses(
+    values: _Array, family: socket.AddressFamily, missing: _Array | None = None
+) -> pa.Array:
     distinct, codes = np.unique(values, return_inverse=True)
     if family == socket.AF_INET6:
         # Four bytes are kept of an IPv6 address; the loopback range has just one.
         names = [f"::{value:x}" for value in distinct.tolist()]
     else:
         names = [socket.inet_ntoa(int(value).to_bytes(4, "big")) for value in distinct.tolist()]
-    return _text(codes, list(names))
+    if missing is not None:
+        codes = np.where(missing, len(names), codes)
+    return _text(codes, [*names, None])
 
 
 def _errors(values: _Array) -> pa.Array:
@@ -149,8 +153,8 @@ def _arrivals(e: _Array, cast: Cast) -> pa.Table:
             "cpu": e["cpu"].astype("int32"),
             "listener": cast.cookie_of(e["listener"]),
             "queue_length": e["amount"].astype("int64"),
-            "peer": _addresses(e["peer"], cast.family),
-            "peer_port": e["peer_port"].astype("int32"),
+            "peer": _addresses(e["peer"], cast.family, e["peer_port"] == 0),
+            "peer_port": _null_where(e["peer_port"].astype("int32"), e["peer_port"] == 0),
         },
     )
 

@@ -26,6 +26,12 @@ class AcceptLock(Strategy):
             " the others sleep in the lock",
         )
 
+    def bereaved(self) -> str | None:
+        """The kernel gives every lock back that a dead worker held, but for one."""
+        if self.chosen["lock"] != "posix":
+            return None
+        return "a POSIX semaphore isn't given back for a holder that dies; --lock futex, a robust mutex, is"
+
     def open(self, listen: Listen) -> socket.socket:
         """Listen, and make the lock that the workers inherit."""
         self.lock = _locks.KINDS[self.chosen["lock"]]()

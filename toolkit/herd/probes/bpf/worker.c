@@ -336,8 +336,15 @@ static __always_inline void worker_returns(long result)
  */
 static __always_inline void peer_arrives(struct window *open, u64 sk, u64 from, u64 to)
 {
-	if (from == BPF_TCP_SYN_RECV && to == BPF_TCP_ESTABLISHED)
-		open->peer_and_port = peer_of(sk);
+	int arrives = from == BPF_TCP_SYN_RECV && to == BPF_TCP_ESTABLISHED;
+	open->peer_and_port = arrives ? peer_of(sk) : 0;
+}
+
+/* It arrived on somebody else's listener. */
+static __always_inline void peer_is_a_strangers(struct window *open, u64 sk)
+{
+	if (KREAD(u8, sk, SKC_STATE) == BPF_TCP_LISTEN)
+		open->peer_and_port = 0;
 }
 
 /* A connection becomes acceptable on `sk`, one of our listeners. */
@@ -360,5 +367,8 @@ static __always_inline void arrival_opens(struct window *open, u64 sk, u32 index
 	pending.update(&key, &value);
 	open->arrival = e.arrival;
 	open->listener = index;
+	/* The next may have none: inet_csk_listen_stop() tells a listener of connections that it moved there from
+	   one that was closed, long after their handshakes. */
+	open->peer_and_port = 0;
 	emit(&e, KIND_ARRIVAL);
 }
