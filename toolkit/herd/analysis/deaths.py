@@ -21,9 +21,9 @@ def deaths(recording: Recording) -> list[dict[str, Any]] | None:
     :returns: ``worker``, ``pid``, ``how``, ``at_s`` (after the run's begin); ``in_hand``: connections that it
         had accepted and that failed, by error; ``handed_on``: likewise, but accepted by one that lived, where
         workers hand connections on (it isn't known to whom);
-        ``shares_queue``: whether others accept from the same socket; ``queue``, if they don't: what was in its
-        accept queue: ``migrated`` by the worker that accepted it then, ``lost`` by error; ``accepted_after``:
-        what the others accepted after its death. What couldn't be seen is ``None``.
+        ``shares_queue``: whether others accept from the same socket; ``queue``, if they don't: what was in
+        its accept queue: ``migrated`` by the worker that accepted it then, ``lost`` by error;
+        ``accepted_after``: what the others accepted after its death. What couldn't be seen is ``None``.
     """
     died = recording.run["pool"].get("deaths")
     if not died:
@@ -48,7 +48,9 @@ def _death(
         "how": describe_exit(died["status"]),
         "at_s": (died["time_ns"] - recording.run["begin_ns"]) / 1e9,
         "in_hand": _count(accepted[accepted["worker"] == worker]["error"]) if known else None,
-        "handed_on": _count(accepted[~accepted["worker"].isin(gone)]["error"]) if hands_on else None,
+        "handed_on": _count(accepted[~accepted["worker"].isin(gone)]["error"])
+        if hands_on
+        else None,
         "shares_queue": shares,
         "queue": None if shares else _queue(recording, listeners[worker]),
         "accepted_after": int(later.sum()) if known else None,

@@ -171,8 +171,9 @@ def _death(death: dict[str, Any], migrate: str | None) -> str:
         parts.append(f"in its accept queue: {_queue(death['queue'])}, tcp_migrate_req is {migrate}")
     after = death["accepted_after"]
     parts.append(f"accepted by the others afterwards: {'unknown' if after is None else after}")
-    return f"worker {death['worker']} (pid {death['pid']}) {death['how']} at {death['at_s']:.3f} s; " + (
-        "; ".join(parts)
+    return (
+        f"worker {death['worker']} (pid {death['pid']}) {death['how']} at {death['at_s']:.3f} s; "
+        + ("; ".join(parts))
     )
 
 

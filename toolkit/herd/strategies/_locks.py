@@ -86,8 +86,8 @@ class SysV:
     """System V semaphore with SEM_UNDO: ipc/sem.c."""
 
     def __init__(self) -> None:
-        # In a namespace of the pool's own, where that is permitted, the kernel removes it with the last process
-        # (free_ipc_ns(), ipc/namespace.c), even if nobody lives to call remove().
+        # In a namespace of the pool's own, where that is permitted, the kernel removes it with the last
+        # process (free_ipc_ns(), ipc/namespace.c), even if nobody lives to call remove().
         _libc.unshare(_CLONE_NEWIPC)
         self._id = _checked(_libc.semget(_IPC_PRIVATE, 1, 0o600))
         _checked(_libc.semctl(self._id, 0, _SETVAL, 1))
