@@ -63,14 +63,14 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
         :raises UsageError: values that are wrong, alone or together
         """
-        from herd.strategies import choose, find
+        from herd.strategies import choose, predict, reference
 
-        strategy = find(self.strategy)
+        reference(self.strategy)
         _check_names(self)
         _check_loopback(self.host)
         cpus(self.pin.workers), cpus(self.pin.load)
         options = choose(self.strategy, self.options)
-        rate = self._rate(strategy(options).prediction(self.workers).expected)
+        rate = self._rate(predict(self.strategy, options, self.workers).expected)
         changes: dict[str, Any] = {
             "rate": rate,
             "connections": self._connections(rate),

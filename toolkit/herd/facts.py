@@ -9,7 +9,7 @@ from herd import __version__
 from herd.config import RunConfig, as_dict
 from herd.errors import HerdError
 from herd.recording.schema import VERSION
-from herd.strategies import find
+from herd.strategies import Prediction, find
 
 
 @dataclass
@@ -32,6 +32,7 @@ class Facts:
     """Collected while the run goes on."""
 
     config: RunConfig
+    prediction: Prediction
     host: dict[str, Any]
     started_at: str
     begin_ns: int = 0
@@ -62,13 +63,11 @@ class Facts:
 
     def as_json(self) -> dict[str, Any]:
         """``run.json``, without ``integrity``."""
-        strategy = find(self.config.strategy)(self.config.options)
-        prediction = strategy.prediction(self.config.workers)
         return {
             "schema": VERSION,
             "herd": __version__,
             "config": as_dict(self.config),
-            "prediction": asdict(prediction),
+            "prediction": asdict(self.prediction),
             "host": self.host | {"probe": self.probe.mode},
             "clock": "CLOCK_MONOTONIC, ns",
             "started_at": self.started_at,

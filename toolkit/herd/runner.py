@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from herd import area, counters, limits
+from herd import area, counters, limits, strategies
 from herd.config import AUTO, RunConfig, cpus
 from herd.crew import Crew
 from herd.errors import HerdError, HostError
@@ -51,7 +51,7 @@ def run(
     :raises HerdError: nothing was started, or (with the recording kept) the run ended early
     """
     config = config.resolved()
-    why_not = find_strategy(config.strategy).unavailable()
+    why_not = strategies.unavailable(config.strategy)
     if why_not:
         raise HostError(f"strategy {config.strategy} cannot run here: {why_not}", "herd strategies")
     limits.check(config)
@@ -81,7 +81,9 @@ class _Run:
         self._aside = aside
         self._progress = progress
         self._picture = picture
-        self._facts = Facts(config, metadata(), datetime.now().astimezone().isoformat())
+        prediction = strategies.predict(config.strategy, config.options, config.workers)
+        now = datetime.now().astimezone().isoformat()
+        self._facts = Facts(config, prediction, metadata(), now)
         assert config.connections is not None
         assert config.timeout_s is not None
         self._connections = config.connections
@@ -143,7 +145,8 @@ class _Run:
         assert self._pool is not None
         self._facts.ended_by = self._facts.ended_by or self._pool.failure(note)
         if not alive:
-            raise self._pool.failure("every worker has ended before the load did")
+            strategy = self._config.strategy
+            raise self._pool.failure(f"every worker of {strategy} has ended before the load did")
 
     # -- start ------------------------------------------------------------------------------------
 

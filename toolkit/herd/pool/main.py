@@ -16,13 +16,14 @@ import socket
 import time
 from typing import Final
 
-from herd.area import Area, share
+from herd.area import share
 from herd.errors import HerdError
 from herd.pool.log import LAYOUT, SERVING
 from herd.pool.program import Start, blocked_in, record_usage, signal_group, waits
 from herd.pool.settle import Sleepers
 from herd.pool.worker import Worker, run
 from herd.process import Channel, Message, describe_exit, serve
+from herd.strangers import guarded
 from herd.strategies import Listen, Strategy, load
 
 _PATIENCE_S: Final = 10.0
@@ -35,7 +36,10 @@ class Pool:
     def __init__(self, spec: Message) -> None:
         self._spec = spec
         self._listen = Listen(spec["host"], spec["port"], spec["backlog"])
-        self._strategy: Strategy = load(spec["strategy"])(spec["options"])
+        self._name = spec["strategy"]
+        found = load(self._name)
+        with guarded(f"strategy {self._name} cannot be made", HerdError):
+            self._strategy: Strategy = found(spec["options"])
         self._areas = share(spec["area_fd"], LAYOUT, spec["capacity"], spec["workers"])
         self.pids: list[int] = []
         self._alive: dict[int, int] = {}
@@ -58,6 +62,10 @@ class Pool:
         os.close(tell)
 
     def _open(self) -> socket.socket:
+        with guarded(f"strategy {self._name} failed in open", HerdError):
+            return self._listening()
+
+    def _listening(self) -> socket.socket:
         try:
             return self._strategy.open(self._listen)
         except OSError as error:
@@ -94,10 +102,13 @@ class Pool:
 
     def _await_ready(self, index: int, told: int) -> None:
         if not select.select([told], [], [], _PATIENCE_S)[0]:
-            raise HerdError(f"worker {index} was not ready after {_PATIENCE_S:.0f} s")
+            raise HerdError(
+                f"strategy {self._name}: worker {index} was not ready after {_PATIENCE_S:.0f} s:"
+                " it hangs in prepare"
+            )
         text = os.read(told, 4096).decode(errors="replace").strip()
         if text:
-            raise HerdError(f"worker {index} could not start: {text}")
+            raise HerdError(f"strategy {self._name}: worker {index} could not start: {text}")
 
     def cookies(self) -> list[int]:
         """Each worker's listener, by worker; the same one for all where they share it."""
@@ -109,17 +120,22 @@ class Pool:
         for index, pid in reversed(order) if self._strategy.waits_in_reverse else order:
             os.kill(pid, signal.SIGUSR1)
             if self._strategy.logs:
-                self._await_worker(pid, self._areas[index])
+                self._await_worker(index, pid)
             else:
                 self._await_program(index, pid)
 
-    def _await_worker(self, pid: int, area: Area) -> None:
+    def _await_worker(self, index: int, pid: int) -> None:
         sleeper = Sleepers([pid])
         deadline = time.monotonic() + _PATIENCE_S
-        while area["state"] < SERVING and time.monotonic() < deadline:
+        while self._areas[index]["state"] < SERVING and time.monotonic() < deadline:
             time.sleep(0.0001)
-        sleeper.wait(_PATIENCE_S)
+        asleep = sleeper.wait(_PATIENCE_S)
         sleeper.close()
+        if not asleep:
+            raise HerdError(
+                f"strategy {self._name}: worker {index} didn't wait for a connection within"
+                f" {_PATIENCE_S:.0f} s: its serve runs on"
+            )
 
     def _await_program(self, index: int, pid: int) -> None:
         deadline = time.monotonic() + _PATIENCE_S
@@ -168,7 +184,8 @@ class Pool:
         ended += self._signal_and_reap(signal.SIGKILL, grace)
         if not self._closed:
             self._closed = True
-            self._strategy.close()
+            with guarded(f"strategy {self._name} failed in close", HerdError):
+                self._strategy.close()
         return ended
 
     def _signal_and_reap(self, number: signal.Signals, grace: float) -> list[Message]:

@@ -183,9 +183,11 @@ def run(strategy: Strategy, worker: Worker, area: Area, parent: int, ready: int)
         _serve_until_stopped(strategy, worker, area)
         status = 0
     except BaseException as error:
-        traceback.print_exc()
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{last.name}, {last.filename} line {last.lineno}"
+        text = f"{type(error).__name__}: {error}".replace("\n", " ")
+        os.write(2, f"worker {worker.index}: {text} (in {where})\n".encode())
         if area["state"] < SERVING:
-            text = f"{type(error).__name__}: {error}".replace("\n", " ")
             os.write(ready, text.encode()[:500] + b"\n")
     finally:
         os._exit(status)
