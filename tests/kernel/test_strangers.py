@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 
 import pytest
@@ -75,7 +76,8 @@ def install(folder, **parts: str) -> dict[str, str]:
     """The environment in which the plug-in is found."""
     source = BODY.format(**({"top": "", "attribute": "", "method": ""} | parts))
     plugins.install(folder / "site", "theirs", source, {"theirs": "theirs:Theirs"})
-    return {"PYTHONPATH": str(folder / "site")}
+    found = [str(folder / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(found)}
 
 
 @pytest.mark.parametrize("wrong", BEFORE)
