@@ -19,7 +19,7 @@ pytestmark = pytest.mark.kernel
 
 THREADS = ("--pool", "threads", "--rate", "settled", "-c", "23")
 #: What no thread can do; accept-lock with its first lock, fcntl's.
-NEED_PROCESSES = {"accept-lock", "fcgi", "sigio"}
+NEED_PROCESSES = {"accept-lock", "fcgi", "io-uring", "io-uring-multishot", "sigio"}
 
 
 @pytest.mark.parametrize("workers", [1, 2, 16])

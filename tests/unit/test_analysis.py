@@ -395,6 +395,32 @@ def test_a_wakeup_that_no_wake_function_made_breaks_its_law(functions):
     assert wakers(functions)[1][0] is True
 
 
+@pytest.mark.parametrize(
+    ("counts", "ok", "says"),
+    [
+        # An interrupt beneath which another socket's notification ran: reported, of no account here.
+        ({"sock_def_readable": {"missed": 2}}, True, "missed: {'sock_def_readable': 2}"),
+        ({"pollwake": {"missed": 1}}, True, "missed: {'pollwake': 1}"),
+        ({"sock_wake_async": {"missed": 1}}, False, "missed: {'sock_wake_async': 1}"),
+        ({"__wake_up_common": {"entries": 9, "returns": 8}}, False, "{'__wake_up_common': 1}"),
+        ({"inet_csk_accept": {"entries": 216, "returns": 200}}, True, "16 of 16 workers"),
+        ({"inet_csk_accept": {"entries": 217, "returns": 200}}, False, "17 of 16 workers"),
+        ({"inet_csk_accept": {"entries": 199, "returns": 200}}, False, "-1 of 16 workers"),
+    ],
+)
+def test_every_call_returned_or_is_a_sleepers(counts, ok, says, functions):
+    nothing = {"entries": 0, "returns": 0, "elsewhere": 0, "missed": 0}
+    calls = {name: nothing | some for name, some in ({"inet_csk_accept": {}} | counts).items()}
+    edit_run(functions, "probe", "calls", value=calls)
+    [law] = [
+        law
+        for law in integrity.check(load(functions))["checks"]
+        if law["name"] == "every call returned"
+    ]
+    assert law["ok"] is ok
+    assert says in law["detail"]
+
+
 def test_a_signal_that_the_kernel_did_not_send_breaks_its_law(functions):
     edit_table(functions, "wakeups", lambda rows: _last(rows)[0].update(arrival=199))
     assert wakers(functions)[1] == (False, "2 arrivals, 1 of them through sock_wake_async")

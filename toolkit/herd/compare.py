@@ -15,7 +15,7 @@ from herd.crew import Crew
 from herd.errors import HerdError, HostError, Interrupted, Unfit, UsageError
 from herd.recording import write
 from herd.recording.read import Recording
-from herd.strategies import find, names
+from herd.strategies import builtin, find, names, predict, reference, unavailable
 
 if TYPE_CHECKING:
     from herd.runner import Progress
@@ -61,7 +61,7 @@ def strategies_of(text: str) -> list[str]:
         return names()
     wanted = [name.strip() for name in text.split(",") if name.strip()]
     for name in wanted:
-        find(name)
+        reference(name)  # that it's there; whether it works shows when its turn comes
     return list(dict.fromkeys(wanted))
 
 
@@ -82,8 +82,7 @@ def compare(
     directory.mkdir(parents=True)
     comparison = Comparison(directory)
     for kernel in kernels:
-        fit = _fit([_one(config, directory, s, kernel) for s in strategies], comparison)
-        configs = _same_rate(fit)
+        configs = _same_rate(_usable(config, strategies, kernel, comparison))
         if not configs:
             continue
         if kernel == "host":
@@ -109,16 +108,25 @@ def _one(config: RunConfig, directory: Path, strategy: str, kernel: str) -> RunC
     return msgspec.structs.replace(one, output=str(directory / one.label))
 
 
-def _fit(configs: Sequence[RunConfig], comparison: Comparison) -> list[RunConfig]:
-    """Those whose strategy can run as it was asked to."""
-    fit = []
-    for config in configs:
+def _usable(
+    config: RunConfig, strategies: Sequence[str], kernel: str, comparison: Comparison
+) -> list[RunConfig]:
+    """A config for each; another package's strategy that fails is not available."""
+    found = []
+    for name in strategies:
         try:
-            config.resolved()
-            fit.append(config)
-        except Unfit as error:
-            _add(comparison, config, error)
-    return fit
+            one = _one(config, comparison.path, name, kernel)
+            predict(name, one.resolved().options, config.workers)
+            if kernel == "host":
+                unavailable(name)
+        except UsageError as error:
+            if name in builtin() and not isinstance(error, Unfit):
+                raise
+            entry = {"strategy": name, "kernel": kernel, "why": error.message}
+            comparison.unavailable.append(entry)
+            continue
+        found.append(one)
+    return found
 
 
 def _same_rate(configs: Sequence[RunConfig]) -> list[RunConfig]:

@@ -13,6 +13,7 @@ from msgspec import Meta
 from herd import families
 from herd.discover import unknown
 from herd.errors import Unfit, UsageError
+from herd.strangers import guarded
 
 if TYPE_CHECKING:
     from herd.strategies import Strategy
@@ -68,16 +69,16 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
         :raises UsageError: values that are wrong, alone or together
         """
-        from herd.strategies import choose, find
+        from herd.strategies import choose, predict, reference
 
-        strategy = find(self.strategy)
+        reference(self.strategy)
         _check_names(self)
         family = families.choose(self.family, self.host)
         host = family.host(self.host, self.port)
         cpus(self.pin.workers), cpus(self.pin.load)
         options = choose(self.strategy, self.options)
-        rate = self._rate(strategy(options).prediction(self.workers).expected)
-        self._check_fit(strategy(options), family.name)
+        rate = self._rate(predict(self.strategy, options, self.workers).expected)
+        self._check_fit(options, family.name)
         changes: dict[str, Any] = {
             "family": family.name,
             "host": host,
@@ -90,13 +91,23 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             resolved = msgspec.structs.replace(resolved, timeout_s=resolved._patience())
         return resolved
 
-    def _check_fit(self, strategy: Strategy, family: str) -> None:
+    def _check_fit(self, options: dict[str, str], family: str) -> None:
+        from herd.strategies import find
+
+        with guarded(f"strategy {self.strategy} cannot be used"):
+            strategy = find(self.strategy)(options)
+            self._check_family(strategy, family)
+            self._check_pool(strategy)
+
+    def _check_family(self, strategy: Strategy, family: str) -> None:
         not_there = strategy.unsuited(family)
         if not_there:
             raise Unfit(
                 f"strategy {self.strategy} cannot wait on {family} sockets: {not_there}",
                 "choose another --family, or another --strategy",
             )
+
+    def _check_pool(self, strategy: Strategy) -> None:
         not_so = strategy.why_not_threads() if self.pool == "threads" else None
         if not_so:
             raise Unfit(

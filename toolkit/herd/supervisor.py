@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Final
 
-from herd.errors import HerdError, HostError, Interrupted, RunTimeout
+from herd.errors import HerdError, Interrupted, RunTimeout, from_message
 from herd.process import Child, Message
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -117,5 +117,5 @@ class Supervisor:
 
 def _failure(child: Child, message: Message) -> HerdError:
     """What the child says of itself, with what it (or a library in it) printed."""
-    kind = HostError if message.get("exit_code") == HostError.exit_code else HerdError
-    return kind("\n".join(filter(None, [message["message"], child.tail()])), message.get("hint"))
+    said = "\n".join(filter(None, [message["message"], child.tail()]))
+    return from_message(message | {"message": said})

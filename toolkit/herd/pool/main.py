@@ -28,6 +28,7 @@ from herd.pool.threads import Threads
 from herd.pool.usage import Usage, note_end, note_start
 from herd.pool.worker import Worker
 from herd.process import Channel, Message, describe_exit, serve
+from herd.strangers import guarded
 from herd.strategies import Listen, Strategy, load
 
 _PATIENCE_S: Final = 10.0
@@ -41,7 +42,10 @@ class Pool:
     def __init__(self, spec: Message) -> None:
         self._spec = spec
         self._listen = Listen(spec["host"], spec["port"], spec["backlog"], spec["family"])
-        self._strategy: Strategy = load(spec["strategy"])(spec["options"])
+        self._name = spec["strategy"]
+        found = load(self._name)
+        with guarded(f"strategy {self._name} cannot be made", HerdError):
+            self._strategy: Strategy = found(spec["options"])
         self._areas = share(spec["area_fd"], LAYOUT, spec["capacity"], spec["workers"])
         self.tids: list[int] = []
         self._alive: dict[int, list[int]] = {}  #: processes, and the workers that live in each
@@ -65,6 +69,10 @@ class Pool:
         os.close(tell)
 
     def _open(self) -> socket.socket:
+        with guarded(f"strategy {self._name} failed in open", HerdError):
+            return self._listening()
+
+    def _listening(self) -> socket.socket:
         try:
             return self._strategy.open(self._listen)
         except OSError as error:
@@ -89,10 +97,13 @@ class Pool:
 
     def _await_ready(self, index: int, told: int) -> None:
         if not select.select([told], [], [], _PATIENCE_S)[0]:
-            raise HerdError(f"worker {index} was not ready after {_PATIENCE_S:.0f} s")
+            raise HerdError(
+                f"strategy {self._name}: worker {index} was not ready after {_PATIENCE_S:.0f} s:"
+                " it hangs in prepare"
+            )
         text = os.read(told, 4096).decode(errors="replace").strip()
         if text:
-            raise HerdError(f"worker {index} could not start: {text}")
+            raise HerdError(f"strategy {self._name}: worker {index} could not start: {text}")
 
     @property
     def port(self) -> int:
@@ -109,18 +120,23 @@ class Pool:
         for index, pid in reversed(order) if self._strategy.waits_in_reverse else order:
             signal_thread(pid, self.tids[index], GO)
             if self._strategy.logs:
-                self._await_worker(self.tids[index], self._areas[index])
+                self._await_worker(index)
             else:
                 self._await_program(index, pid)
 
-    def _await_worker(self, tid: int, area: Area) -> None:
-        sleeper = Sleepers([tid])
+    def _await_worker(self, index: int) -> None:
+        sleeper = Sleepers([self.tids[index]])
         deadline = time.monotonic() + _PATIENCE_S
-        while area["state"] < SERVING and time.monotonic() < deadline:
+        while self._areas[index]["state"] < SERVING and time.monotonic() < deadline:
             self._check_lives()
             time.sleep(0.0001)
-        sleeper.wait(_PATIENCE_S)
+        asleep = sleeper.wait(_PATIENCE_S)
         sleeper.close()
+        if not asleep:
+            raise HerdError(
+                f"strategy {self._name}: worker {index} didn't wait for a connection within"
+                f" {_PATIENCE_S:.0f} s: its serve runs on"
+            )
 
     def _check_lives(self, hint: str | None = None) -> None:
         for died in self.reap():
@@ -159,9 +175,9 @@ class Pool:
             if told and not self._strategy.logs:
                 code = 0 if code == -signal.SIGTERM == -told else code
                 self._note_program(self._areas[workers[0]], usage)
-            died.append(
-                {"event": "died", "who": _who(workers, pid), "workers": workers, "status": code}
-            )
+            now = time.monotonic_ns()
+            news = {"who": _who(workers, pid), "workers": workers, "pid": pid, "status": code}
+            died.append({"event": "died", "time_ns": now, **news})
         return died
 
     def _note_program(self, area: Area, usage: resource.struct_rusage) -> None:
@@ -174,7 +190,8 @@ class Pool:
         ended += self._signal_and_reap(signal.SIGKILL, grace)
         if not self._closed:
             self._closed = True
-            self._strategy.close()
+            with guarded(f"strategy {self._name} failed in close", HerdError):
+                self._strategy.close()
         return ended
 
     def _signal_and_reap(self, number: signal.Signals, grace: float) -> list[Message]:
@@ -237,7 +254,7 @@ def main() -> None:
         )
         _watch(pool, channel, child_ended)
     except HerdError as error:
-        channel.send({"event": "failed", "message": error.message, "hint": error.hint})
+        channel.send({"event": "failed", **error.as_message()})
     finally:
         if pool:
             pool.stop()

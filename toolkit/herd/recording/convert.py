@@ -53,9 +53,12 @@ def _text(codes: _Array, names: list[str | None]) -> pa.Array:
     )
 
 
-def _addresses(values: _Array, family: Family) -> pa.Array:
+def _addresses(values: _Array, family: Family, missing: _Array | None = None) -> pa.Array:
     distinct, codes = np.unique(values, return_inverse=True)
-    return _text(codes, [family.text(value) for value in distinct.tolist()])
+    names = [family.text(value) for value in distinct.tolist()]
+    if missing is not None:
+        codes = np.where(missing, len(names), codes)
+    return _text(codes, [*names, None])
 
 
 def _ports(values: _Array) -> pa.Array:
@@ -148,7 +151,7 @@ def _arrivals(e: _Array, cast: Cast) -> pa.Table:
             "cpu": e["cpu"].astype("int32"),
             "listener": cast.cookie_of(e["listener"]),
             "queue_length": e["amount"].astype("int64"),
-            "peer": _addresses(e["peer"], cast.family),
+            "peer": _addresses(e["peer"], cast.family, e["peer_port"] == 0),
             "peer_port": _ports(e["peer_port"]),
         },
     )

@@ -81,8 +81,12 @@ TABLES: Final[dict[str, Table]] = {
             Column("cpu", "int32", "where the notification ran"),
             Column("listener", "uint64", "cookie of the listening socket (SO_COOKIE, ss -e)"),
             Column("queue_length", "int64", "connections in the accept queue, this one included"),
-            Column("peer", "text", "the client's address"),
-            Column("peer_port", "int32", "the client's port"),
+            Column(
+                "peer",
+                "text",
+                "the client's address; null: of a connection that came from a closed listener",
+            ),
+            Column("peer_port", "int32", "the client's port, likewise"),
         ),
     ),
     "wakeups": Table(

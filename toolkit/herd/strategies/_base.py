@@ -198,6 +198,10 @@ class Strategy:
         :raises UsageError: it can't be used
         """
 
+    def bereaved(self) -> str | None:
+        """Why the others may wait for ever once a worker was killed; ``None`` if they go on."""
+        return None
+
     def open(self, listen: Listen) -> socket.socket:
         """In the parent, before any fork: the socket that the workers inherit.
 

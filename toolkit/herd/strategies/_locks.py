@@ -16,6 +16,7 @@ _SETVAL: Final = 16
 _SEM_UNDO: Final = 0x1000
 _PROCESS_SHARED: Final = 1
 _ROBUST: Final = 1
+_CLONE_NEWIPC: Final = 0x08000000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -93,6 +94,9 @@ class SysV(Lock):
     """System V semaphore with SEM_UNDO: ipc/sem.c."""
 
     def __init__(self) -> None:
+        # In a namespace of the pool's own, where that is permitted, the kernel removes it with the last
+        # process (free_ipc_ns(), ipc/namespace.c), even if nobody lives to call remove().
+        _libc.unshare(_CLONE_NEWIPC)
         self._id = _checked(_libc.semget(_IPC_PRIVATE, 1, 0o600))
         _checked(_libc.semctl(self._id, 0, _SETVAL, 1))
 
@@ -109,7 +113,7 @@ class SysV(Lock):
         return int(_libc.semop(self._id, ctypes.byref(operation), ctypes.c_size_t(1)))
 
     def remove(self) -> None:
-        """It would outlive all processes."""
+        """Without a namespace of its own it would outlive all processes."""
         _libc.semctl(self._id, 0, _IPC_RMID)
 
 

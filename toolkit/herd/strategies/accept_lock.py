@@ -35,6 +35,12 @@ class AcceptLock(Strategy):
         """The lock that was chosen."""
         return _locks.KINDS[self.chosen["lock"]]
 
+    def bereaved(self) -> str | None:
+        """The kernel gives every lock back that a dead worker held, but for one."""
+        if self.chosen["lock"] != "posix":
+            return None
+        return "a POSIX semaphore isn't given back for a holder that dies; --lock futex, a robust mutex, is"
+
     def open(self, listen: Listen) -> socket.socket:
         """Listen, and make the lock that the workers inherit."""
         self.lock = self.kind()

@@ -34,6 +34,10 @@ class Dispatcher(Strategy):
             " sleep in recvmsg, each on a socket of its own (unix_dgram_sendmsg(), net/unix/af_unix.c)",
         )
 
+    def bereaved(self) -> str | None:
+        """Without the dispatcher there are none."""
+        return "only worker 0 accepts, and nobody takes its place"
+
     def open(self, listen: Listen) -> socket.socket:
         """Listen, and make what all inherit: a name for the workers' sockets, and a page to count on."""
         self.name_of_all = f"\0herd-dispatcher-{os.urandom(8).hex()}"

@@ -57,6 +57,14 @@ class Sigio(Strategy):
         """Signals would tell the process."""
         return "F_SETOWN names processes, and any thread of one may take its signal"
 
+    def bereaved(self) -> str | None:
+        """A file has one owner; nobody takes a dead one's place."""
+        return (
+            "only worker 0 is signalled; try --owner group"
+            if self.chosen["owner"] == "one"
+            else None
+        )
+
     def open(self, listen: Listen) -> socket.socket:
         """Listen, and ask for a signal; the owner is a property of the open file, so of all workers."""
         listener = super().open(listen)

@@ -11,6 +11,13 @@ static __always_inline void peer_arrives(struct window *open, u64 sk, u64 from, 
 		open->peer_and_port = peer_of(sk);
 }
 
+/* It arrived on somebody else's listener. */
+static __always_inline void peer_is_a_strangers(struct window *open, u64 sk)
+{
+	if (KREAD(u8, sk, SKC_STATE) == BPF_TCP_LISTEN)
+		open->peer_and_port = 0;
+}
+
 /* The socket that a task connects just now, by tid. */
 BPF_TABLE("lru_hash", u32, u64, client_of, 1024);
 
@@ -69,6 +76,9 @@ static __always_inline void arrival_opens(struct window *open, u64 sk, u32 index
 		e.amount = KREAD(u32, sk, SK_ACK_BACKLOG);
 		e.peer = open->peer_and_port >> 32;
 		e.peer_port = open->peer_and_port & 0xffff;
+		/* The next may have none: inet_csk_listen_stop() tells a listener of connections that it moved there
+		   from one that was closed, long after their handshakes. */
+		open->peer_and_port = 0;
 	}
 	open->arrival = e.arrival;
 	open->listener = index;

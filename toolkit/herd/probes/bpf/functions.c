@@ -213,6 +213,8 @@ ON_ENTRY(sock_def_readable)
 	struct window *open = this_window();
 	if (!s || !open || !listener) {
 		is_elsewhere(FN_sock_def_readable);
+		if (open)
+			peer_is_a_strangers(open, sk);
 		return 0;
 	}
 	begin(s, listener, 1);

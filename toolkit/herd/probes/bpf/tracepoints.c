@@ -18,6 +18,8 @@ RAW_TRACEPOINT_PROBE(sk_data_ready)
 	u32 index = listener_of(sk);
 	if (index)
 		arrival_opens(open, sk, index);
+	else
+		peer_is_a_strangers(open, sk);
 	return 0;
 }
 
