@@ -15,7 +15,8 @@ from herd.crew import Crew
 from herd.errors import HerdError, HostError, Interrupted, Unfit, UsageError
 from herd.recording import write
 from herd.recording.read import Recording
-from herd.strategies import builtin, find, names, predict, reference, unavailable
+from herd.strangers import guarded
+from herd.strategies import builtin, find, names, reference, unavailable
 
 if TYPE_CHECKING:
     from herd.runner import Progress
@@ -111,12 +112,13 @@ def _one(config: RunConfig, directory: Path, strategy: str, kernel: str) -> RunC
 def _usable(
     config: RunConfig, strategies: Sequence[str], kernel: str, comparison: Comparison
 ) -> list[RunConfig]:
-    """A config for each; another package's strategy that fails is not available."""
+    """A config for each that can run so; another package's strategy that fails is not available."""
     found = []
     for name in strategies:
         try:
-            one = _one(config, comparison.path, name, kernel)
-            predict(name, one.resolved().options, config.workers)
+            with guarded(f"strategy {name} cannot be used"):
+                one = _one(config, comparison.path, name, kernel)
+            one.resolved()
             if kernel == "host":
                 unavailable(name)
         except UsageError as error:

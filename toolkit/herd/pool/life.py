@@ -73,8 +73,8 @@ class Plan:
             live()
             status = 0
         except BaseException as error:
-            traceback.print_exc()
-            text = f"{type(error).__name__}: {error}".replace("\n", " ")
+            text = _in_a_line(error)
+            os.write(2, text.encode() + b"\n")
             os.write(self.ready, text.encode()[:500] + b"\n")
         finally:
             os._exit(status)
@@ -87,6 +87,13 @@ class Home(Protocol):
 
     def spawn(self, index: int) -> int:
         """Start the next worker; returns the process that it lives in."""
+
+
+def _in_a_line(error: BaseException) -> str:
+    """What was raised, and where."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    text = f"{type(error).__name__}: {error}".replace("\n", " ")
+    return f"{text} (in {last.name}, {last.filename} line {last.lineno})"
 
 
 def _be_child(parent: int, live: Callable[[], None]) -> None:

@@ -141,7 +141,10 @@ class Pool:
     def _check_lives(self, hint: str | None = None) -> None:
         for died in self.reap():
             how = describe_exit(died["status"])
-            raise HerdError(f"{died['who']} {how} before it waited for a connection", hint)
+            raise HerdError(
+                f"strategy {self._name}: {died['who']} {how} before it waited for a connection",
+                hint,
+            )
 
     def _await_program(self, index: int, pid: int) -> None:
         deadline = time.monotonic() + _PATIENCE_S
