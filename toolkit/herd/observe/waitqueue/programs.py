@@ -119,7 +119,7 @@ class Programs:
         if not privileges.may_load_bpf():
             raise HostError(
                 f"{privileges.who()} may not read the kernel's wait queues (CAP_BPF and CAP_PERFMON)",
-                privileges.how_to_get_them(),
+                privileges.how_to_get_them("waitqueue TARGET"),
             )
         os.environ.setdefault("BCC_KERNEL_SOURCE", str(ensure_kernel_headers()))
         bcc = import_bcc()
