@@ -85,7 +85,7 @@ def _box(axes: Axes, waiter: dict[str, Any], woken: set[int], *, legible: bool) 
         )
     )
     if legible:
-        style = {"ha": "center", "va": "center", "fontsize": 9.5}
+        style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 9.5}
         ink = "white" if wakes and waiter["exclusive"] else "black"
         axes.text(column + 0.45, row + 0.5, _words(waiter), color=ink, **style)
 
