@@ -121,6 +121,13 @@ def test_who_wakes(queue, wakes, then):
             "wakes 1 of 2: pid 3 server (the last to wait); "
             "then 1 more, by the first's own epoll_wait: pid 2 server",
         ),
+        (
+            [Waiter("poll", "pollwake", False, Task(1, tid, "java", True)) for tid in (1, 2)] * 2
+            + [poll(3, sleeping=False)],
+            [],
+            1,
+            "wakes 2 of 3: pid 1 java, pid 1 thread 2 java",
+        ),
         ([], [8, 9], 1, "sends SIGIO to pid 8, 9"),
         (
             [accept(1)],

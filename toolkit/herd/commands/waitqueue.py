@@ -35,7 +35,12 @@ Look = dict[str, Any]
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object; with --watch one a line."
 )
-@click.option("--watch", "-w", is_flag=True, help="Look again and again, until Ctrl-C.")
+@click.option(
+    "--watch",
+    "-w",
+    is_flag=True,
+    help="Look again and again, until Ctrl-C, which ends it with exit code 0.",
+)
 @click.option(
     "--interval",
     type=Seconds(),

@@ -95,10 +95,14 @@ def _held(pid: int, there: list[Listener]) -> Iterator[Listener]:
 
 
 def _nobody(target: Target, there: list[Listener]) -> UsageError:
-    holder_of = {h.inode: h for h in holders.look({li.inode for li in there}).holders}
-    listed = [_listed(listener, holder_of.get(listener.inode)) for listener in there]
-    hint = "; ".join(listed) if listed else "nothing listens in that network namespace"
-    return UsageError(f"nothing listens on {target}", f"there are: {hint}" if listed else hint)
+    message = f"nothing listens on {target}"
+    if not there:
+        return UsageError(message, "nothing at all listens in that network namespace")
+    seen = holders.look({listener.inode for listener in there})
+    holder_of = {holder.inode: holder for holder in seen.holders}
+    listed = "; ".join(_listed(listener, holder_of.get(listener.inode)) for listener in there)
+    unseen = " (whose the others are takes root to see)" if seen.hidden else ""
+    return UsageError(message, f"there are: {listed}{unseen}")
 
 
 def _listed(listener: Listener, holder: holders.Holder | None) -> str:

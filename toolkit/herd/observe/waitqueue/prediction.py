@@ -88,8 +88,13 @@ def _how(waiters: list[Waiter], wakes: list[Task]) -> str:
 
 
 def _named(tasks: list[Task]) -> str:
-    named = ", ".join(f"pid {task.pid} {task.comm}" for task in tasks[:_NAMED])
+    named = ", ".join(map(_who, tasks[:_NAMED]))
     return f"{named}, …" if len(tasks) > _NAMED else named
+
+
+def _who(task: Task) -> str:
+    thread = "" if task.tid == task.pid else f" thread {task.tid}"
+    return f"pid {task.pid}{thread} {task.comm}"
 
 
 def as_json(reading: Reading, listeners: Iterable[Listener]) -> dict[str, Any]:
