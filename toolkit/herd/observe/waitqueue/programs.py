@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,8 @@ _MAX_WANTED: Final = 1 << 17
 _TRACING: Final = 26  # BPF_PROG_TYPE_TRACING
 _TEST_RUN: Final = 10  # BPF_PROG_TEST_RUN
 
+_ITERATORS: Final = ("task", "task_file")
+_WALKS: Final = ("walk_queue", "walk_signals")
 _SOURCE: Final = Path(__file__).parent / "xray.c"
 
 #: C name → struct and member whose offset it stands for.
@@ -78,7 +81,7 @@ WAITING: Final = np.dtype(
     ]
 )
 OWNER: Final = np.dtype([("number", "<u8"), ("type", "<u8")])
-_COUNT_AND_NEXT: Final = 16
+_COUNT_AND_NEXT: Final = struct.Struct("<QQ")
 
 Rows = np.ndarray[Any, Any]
 
@@ -126,19 +129,14 @@ class Programs:
         flags = [f"-D{name}={value}" for name, value in _defines(btf).items()]
         try:
             self._bpf = bcc.BPF(text=_SOURCE.read_text(), cflags=flags)
-            self._iterators = {
-                name: _attach(bcc, self._bpf.load_func(f"bpf_iter__{name}", _TRACING))
-                for name in ("task", "task_file")
-            }
-            self._walks = {
-                name: self._bpf.load_func(name, bcc.BPF.RAW_TRACEPOINT).fd
-                for name in ("walk_queue", "walk_signals")
-            }
+            iterators = {n: self._bpf.load_func(f"bpf_iter__{n}", _TRACING) for n in _ITERATORS}
+            self._walks = {n: self._bpf.load_func(n, bcc.BPF.RAW_TRACEPOINT).fd for n in _WALKS}
         except Exception as error:  # bcc raises Exception itself; the details are on stderr
             raise HostError(f"the X-ray could not be loaded: {error}", "herd doctor") from error
+        self._iterators = {name: _attach(bcc, iterator) for name, iterator in iterators.items()}
         self._lib = bcc.lib
         self._list = _needed(btf, "wait_queue_head", "head")
-        size = _COUNT_AND_NEXT + WAITING.itemsize * CHUNK
+        size = _COUNT_AND_NEXT.size + WAITING.itemsize * CHUNK
         # One element of an mmapable array; it is read where the program wrote it.
         self._result = mmap.mmap(self._bpf["result"].map_fd, _pages(size), prot=mmap.PROT_READ)
 
@@ -170,29 +168,35 @@ class Programs:
 
     def _iterate(self, name: str, wanted: Iterable[int], row: np.dtype[Any]) -> Rows:
         table = self._bpf["wanted"]
-        table.clear()
-        for key in wanted:
-            table[table.Key(key)] = table.Leaf(1)
+        keys = [table.Key(key) for key in wanted]
+        for key in keys:
+            table[key] = table.Leaf(1)
+        try:
+            return np.frombuffer(self._all_of(name), row)
+        finally:
+            for key in keys:
+                del table[key]
+
+    def _all_of(self, name: str) -> bytes:
         descriptor = self._lib.bcc_iter_create(self._iterators[name])
         if descriptor < 0:
             raise HostError(f"the kernel refused to iterate over each {name}", "herd doctor")
         try:
-            chunks = list(iter(lambda: os.read(descriptor, 1 << 16), b""))
+            return b"".join(iter(lambda: os.read(descriptor, 1 << 16), b""))
         finally:
             os.close(descriptor)
-        return np.frombuffer(b"".join(chunks), row)
 
     def _walk(self, name: str, head: int, at: int, row: np.dtype[Any]) -> Rows:
-        chunks = [np.empty(0, row)]
+        chunks: list[bytes] = []
         while at:
-            self._call(name, head, at)
-            count, at = (int(number) for number in np.frombuffer(self._result, "<u8", 2))
-            rows = np.frombuffer(self._result, row, count, _COUNT_AND_NEXT)
             # An entry that is taken off points to itself, and the end is never met.
-            if len(chunks) > _MAX_CHUNKS:
+            if len(chunks) == _MAX_CHUNKS:
                 raise Changed
-            chunks.append(rows.copy())
-        return np.concatenate(chunks)
+            self._call(name, head, at)
+            count, at = _COUNT_AND_NEXT.unpack_from(self._result)
+            begin = _COUNT_AND_NEXT.size
+            chunks.append(self._result[begin : begin + count * row.itemsize])
+        return np.frombuffer(b"".join(chunks), row)
 
     def _call(self, name: str, *arguments: int) -> None:
         words = (ctypes.c_uint64 * len(arguments))(*arguments)
@@ -219,8 +223,8 @@ def _pages(size: int) -> int:
 
 def _defines(btf: Btf) -> dict[str, str]:
     found = {"CHUNK": str(CHUNK), "MAX_WANTED": str(_MAX_WANTED)}
-    for name, (struct, member) in _OFFSETS.items():
-        found[name] = str(_needed(btf, struct, member))
+    for name, (kind, member) in _OFFSETS.items():
+        found[name] = str(_needed(btf, kind, member))
     state = btf.offset("task_struct", "__state") or _needed(btf, "task_struct", "state")
     found |= {"TASK_STATE": str(state), "UPID_SIZE": str(btf.size("upid"))}
     if btf.offset("file", "f_owner.pid") is None:
@@ -242,8 +246,8 @@ def _uring_task(btf: Btf) -> str:
     return "0"
 
 
-def _needed(btf: Btf, struct: str, member: str) -> int:
-    offset = btf.offset(struct, member)
+def _needed(btf: Btf, kind: str, member: str) -> int:
+    offset = btf.offset(kind, member)
     if offset is None:
-        raise HostError(f"this kernel's BTF has no {struct}.{member}")
+        raise HostError(f"this kernel's BTF has no {kind}.{member}")
     return offset
