@@ -16,7 +16,13 @@ from typing import Any
 
 import pytest
 
+from herd import strategies
+
 PATIENCE_S = 120.0
+
+#: Why the strategies with an io_uring can't run here: tried, as they try it themselves.
+WITHOUT_LIBURING = strategies.find("io-uring").unavailable()
+needs_liburing = pytest.mark.skipif(bool(WITHOUT_LIBURING), reason=WITHOUT_LIBURING or "")
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_S) -> Any:

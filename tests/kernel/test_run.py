@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import herd as library
+from tests.kernel.conftest import needs_liburing
 
 pytestmark = pytest.mark.kernel
 
@@ -157,7 +158,10 @@ def test_from_python_a_run_is_a_recording_and_the_caller_is_not_forked(tmp_path)
         library.run(strategy="epol")
 
 
-def test_bpftrace_counts_the_same_wakeups(herd, tmp_path):
+@pytest.mark.parametrize(
+    ("strategy", "woken"), [("epoll", 161), pytest.param("io-uring", 23, marks=needs_liburing)]
+)
+def test_bpftrace_counts_the_same_wakeups(herd, strategy, woken):
     """An independent tool with another method: the waker's stack says whether an arrival woke."""
     if not shutil.which("bpftrace"):
         pytest.skip("bpftrace is not installed")
@@ -174,12 +178,12 @@ def test_bpftrace_counts_the_same_wakeups(herd, tmp_path):
         try:
             assert bpftrace.stdout is not None
             assert any("ready" in line for line in iter(bpftrace.stdout.readline, ""))
-            summary = herd.run("-s", "epoll", "-n", "7", "-c", "23", "--rate", "settled")
+            summary = herd.run("-s", strategy, "-n", "7", "-c", "23", "--rate", "settled")
         finally:
             bpftrace.send_signal(signal.SIGINT)
         printed = bpftrace.stdout.read()
     pids = {worker["pid"] for worker in summary["workers"]}
-    assert _woken_by_sockets(printed, pids) == summary["wakeups"]["total"] == 161
+    assert _woken_by_sockets(printed, pids) == summary["wakeups"]["total"] == woken
 
 
 def _woken_by_sockets(printed: str, pids: set[int]) -> int:

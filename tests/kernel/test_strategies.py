@@ -11,6 +11,7 @@ import pytest
 import herd as library
 from herd import strategies
 from tests import plugins
+from tests.kernel.conftest import WITHOUT_LIBURING
 
 pytestmark = pytest.mark.kernel
 
@@ -23,9 +24,12 @@ def test_every_strategy_keeps_the_laws_and_its_prediction(herd, workers):
     args = ("-S", "all", "-n", str(workers), "-c", "23", *SETTLED, "-o", str(output))
     done = herd("compare", *args)
     found = json.loads(done.stdout)
-    assert found["failed"] == found["unavailable"] == []
+    assert found["failed"] == []
+    # liburing has no wheel for every machine.
+    absent = {entry["strategy"] for entry in found["unavailable"]}
+    assert absent == ({"io-uring", "io-uring-multishot"} if WITHOUT_LIBURING else set())
     runs = {run["config"]["strategy"]: run for run in found["runs"]}
-    assert runs.keys() == set(strategies.names())
+    assert runs.keys() == set(strategies.names()) - absent
     for name, run in runs.items():
         broken = [law for law in run["integrity"]["checks"] if law["ok"] is not True]
         assert broken == [], name

@@ -331,6 +331,21 @@ def test_counters_of_the_kernel_are_compared_not_taken(copy):
     assert (checked["listen_drops"], checked["ok"]) == (0, True)
 
 
+def test_what_a_unix_listener_turned_away_is_known_from_its_clients(copy):
+    """The kernel's counters are TCP's: whatever they say, they are not about it."""
+    edit_run(copy, "config", "family", value="unix")
+    edit_run(copy, "counters", "after", "ListenOverflows", value=10**9)
+    checked = integrity.check(load(copy))
+    assert (checked["ok"], checked["listen_overflows"], checked["listen_drops"]) == (
+        True,
+        None,
+        None,
+    )
+    edit_table(copy, "connections", lambda rows: rows[7].update(error="EAGAIN"))
+    assert broken(copy) == [LAWS[1], LAWS[5]]
+    assert "1 refused by EAGAIN" in detail(copy, LAWS[5])
+
+
 # --- function probes
 
 
@@ -378,6 +393,32 @@ def test_a_wakeup_that_no_wake_function_made_breaks_its_law(functions):
     edit_table(functions, "calls", lambda rows: rows[7].update(result=0))
     assert wakers(functions)[0] == (False, "3184 = 3183")
     assert wakers(functions)[1][0] is True
+
+
+@pytest.mark.parametrize(
+    ("counts", "ok", "says"),
+    [
+        # An interrupt beneath which another socket's notification ran: reported, of no account here.
+        ({"sock_def_readable": {"missed": 2}}, True, "missed: {'sock_def_readable': 2}"),
+        ({"pollwake": {"missed": 1}}, True, "missed: {'pollwake': 1}"),
+        ({"sock_wake_async": {"missed": 1}}, False, "missed: {'sock_wake_async': 1}"),
+        ({"__wake_up_common": {"entries": 9, "returns": 8}}, False, "{'__wake_up_common': 1}"),
+        ({"inet_csk_accept": {"entries": 216, "returns": 200}}, True, "16 of 16 workers"),
+        ({"inet_csk_accept": {"entries": 217, "returns": 200}}, False, "17 of 16 workers"),
+        ({"inet_csk_accept": {"entries": 199, "returns": 200}}, False, "-1 of 16 workers"),
+    ],
+)
+def test_every_call_returned_or_is_a_sleepers(counts, ok, says, functions):
+    nothing = {"entries": 0, "returns": 0, "elsewhere": 0, "missed": 0}
+    calls = {name: nothing | some for name, some in ({"inet_csk_accept": {}} | counts).items()}
+    edit_run(functions, "probe", "calls", value=calls)
+    [law] = [
+        law
+        for law in integrity.check(load(functions))["checks"]
+        if law["name"] == "every call returned"
+    ]
+    assert law["ok"] is ok
+    assert says in law["detail"]
 
 
 def test_a_signal_that_the_kernel_did_not_send_breaks_its_law(functions):

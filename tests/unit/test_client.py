@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from herd import area
+from herd.families import abstract_name, find
 from herd.traffic.client import Client
 from herd.traffic.log import LAYOUT
 
@@ -148,7 +149,7 @@ def test_ipv6_works_as_well(serve, log):
         server = serve(greet, "::1")
     except OSError as error:
         pytest.skip(f"no IPv6 loopback here: {error}")
-    rows = sent(Client(server.address, ["::1"], log), 2)
+    rows = sent(Client(server.address, ["::1"], log, family=find("inet6")), 2)
     assert rows["source"].tolist() == [1, 1]
     assert rows["error"].tolist() == [0, 0]
     assert sorted(rows["port"].tolist()) == sorted(port for _, port in server.peers)
@@ -227,6 +228,41 @@ def test_an_answer_in_two_parts_counts_from_its_first_byte(serve, log):
     [row] = log.rows()
     assert (row["first_byte"], row["error"]) == (first, 0)
     assert row["first_byte"] <= between <= row["closed"]
+
+
+# --- a unix socket
+
+
+@pytest.fixture
+def queue():
+    """A unix socket that listens, and whose queue is full with two."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(abstract_name())
+        listener.listen(1)
+        yield listener
+
+
+def test_a_unix_client_is_established_when_connect_returns(queue, log):
+    client = Client(queue.getsockname().decode(), [""], log, family=find("unix"))
+    client.start(7)
+    assert (client.started, client.established, client.open_now) == (1, 1, 1)
+    connection, address = queue.accept()
+    assert address == ""
+    greet(connection)
+    see_through(client)
+    [row] = log.rows()
+    assert (row["source"], row["port"], row["error"]) == (0, 0, 0)
+    assert row["started"] <= row["established"] <= row["first_byte"] <= row["closed"]
+
+
+def test_a_full_queue_refuses_a_unix_client_at_once_and_that_is_its_error(queue, log):
+    client = Client(queue.getsockname().decode(), [""], log, family=find("unix"))
+    for number in range(3):
+        client.start(number)
+    assert (client.established, client.failed, client.open_now) == (2, 1, 2)
+    [row] = log.rows()
+    assert (row["intended"], row["error"], row["established"]) == (2, errno.EAGAIN, 0)
+    client.give_up(errno.ECANCELED)
 
 
 # --- a request

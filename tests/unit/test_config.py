@@ -10,7 +10,7 @@ import pytest
 
 from herd.commands._options import config_from
 from herd.config import Pin, RunConfig, cpus, parse, read, to_toml
-from herd.errors import UsageError
+from herd.errors import Unfit, UsageError
 
 CPU = min(os.sched_getaffinity(0))
 
@@ -22,12 +22,14 @@ CONFIGS = {
         "options": {},
         "batch": 4,
         "snapshot": True,
+        "pool": "threads",
         "workers": 32,
         "connections": 17,
         "rate": 250.5,
         "duration_s": 1.5,
         "load_processes": 2,
         "backlog": 7,
+        "family": "inet6",
         "host": "::1",
         "port": 8080,
         "work_us": 12.5,
@@ -42,6 +44,7 @@ CONFIGS = {
     "settled": {"rate": "settled"},
     "a whole number as rate": {"rate": 500},
     "a duration": {"duration_s": 2},
+    "a unix socket": {"family": "unix"},
 }
 
 
@@ -51,7 +54,8 @@ CONFIGS = {
 def test_nothing_asked_for_is_a_whole_run():
     config = parse({}).resolved()
     assert (config.strategy, config.workers, config.connections) == ("accept", 8, 1000)
-    assert (config.host, config.port, config.backlog) == ("127.0.0.1", 0, 1024)
+    assert (config.family, config.host, config.port) == ("inet", "127.0.0.1", 0)
+    assert config.backlog == 1024
     assert (config.probe, config.output, config.pin) == ("auto", None, Pin())
     assert isinstance(config.rate, float)
     assert config.timeout_s is not None
@@ -218,11 +222,70 @@ def test_other_addresses_and_names_are_refused(host):
         parse({"host": host}).resolved()
 
 
+@pytest.mark.parametrize(
+    ("asked", "family", "host"),
+    [
+        ({"family": "inet"}, "inet", "127.0.0.1"),
+        ({"family": "inet6"}, "inet6", "::1"),
+        ({"family": "unix"}, "unix", None),
+        ({"host": "::1"}, "inet6", "::1"),  # as before there was a family
+        ({"host": "127.0.0.3"}, "inet", "127.0.0.3"),
+        ({"family": "inet6", "host": "0:0:0:0:0:0:0:1"}, "inet6", "0:0:0:0:0:0:0:1"),
+    ],
+)
+def test_host_and_family_follow_from_one_another(asked, family, host):
+    config = parse(asked).resolved()
+    assert (config.family, config.host) == (family, host)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message", "hint"),
+    [
+        ({"family": "inet", "host": "::1"}, "::1 is not an address of --family inet", "leave one"),
+        ({"family": "inet6", "host": "127.0.0.1"}, "not an address of --family inet6", "leave one"),
+        ({"family": "unix", "host": "127.0.0.1"}, "neither host nor port", "leave out --host"),
+        ({"family": "unix", "port": 80}, "neither host nor port", "leave out --port"),
+        (
+            {"family": "unx"},
+            "unknown family 'unx'; did you mean 'unix'",
+            "known: inet, inet6, unix",
+        ),
+        (
+            {"family": "unix", "strategy": "reuseport-ebpf"},
+            "strategy reuseport-ebpf cannot wait on unix sockets: .*SO_REUSEPORT",
+            "another --family",
+        ),
+    ],
+)
+def test_a_family_that_does_not_go_with_the_rest_is_refused(asked, message, hint):
+    with pytest.raises(UsageError, match=message) as refused:
+        parse(asked).resolved()
+    assert hint in (refused.value.hint or "")
+
+
 def test_settled_takes_one_load_process():
     with pytest.raises(UsageError, match="takes one load process") as refused:
         parse({"rate": "settled", "load_processes": 2}).resolved()
     assert "--load-processes" in (refused.value.hint or "")
     assert parse({"rate": 100.0, "load_processes": 2}).resolved().load_processes == 2
+
+
+@pytest.mark.parametrize("strategy", ["fcgi", "sigio", "accept-lock"])
+def test_what_threads_cannot_do_is_refused_with_the_reason(strategy):
+    with pytest.raises(Unfit, match=f"{strategy} cannot run in threads: .") as refused:
+        parse({"strategy": strategy, "pool": "threads"}).resolved()
+    assert refused.value.exit_code == 2
+    assert parse({"strategy": strategy}).resolved().pool == "processes"
+
+
+def test_a_lock_of_the_thread_is_fit_for_threads():
+    asked = {"strategy": "accept-lock", "pool": "threads", "options": {"lock": "flock"}}
+    assert parse(asked).resolved().label == "accept-lock-n8-threads"
+
+
+def test_a_pool_of_something_else_is_refused():
+    with pytest.raises(UsageError, match="pool: invalid enum value 'fibres'"):
+        parse({"pool": "fibres"})
 
 
 # --- CPU lists

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import re
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from herd import families
+from herd.families import INET
 from herd.pool.log import LAYOUT as POOL
 from herd.probes import events as probe
 from herd.probes.events import EVENT, RECORD
@@ -23,7 +24,7 @@ from herd.traffic.log import LAYOUT as LOAD
 HEADER = Path(probe.__file__).parent / "bpf/event.h"
 TIDS = [500, 30, 4000]  # worker 0, 1, 2
 COOKIES = [2**63 + 17, 18]
-CAST = Cast(socket.AF_INET, TIDS, COOKIES)
+CAST = Cast(INET, TIDS, COOKIES)
 LOCAL = 0x7F000001
 ACCEPT = probe.BLOCKED_IN.index("accept")
 OTHER = probe.BLOCKED_IN.index("other")
@@ -135,7 +136,7 @@ def test_numbers_have_the_names_that_the_c_header_gives_them():
 def test_every_table_has_exactly_the_schemas_columns(tmp_path):
     rows = np.zeros(2, LOAD.dtype()), np.zeros(2, POOL.dtype())
     made = {
-        "connections": [convert.connections(rows[0], socket.AF_INET)],
+        "connections": [convert.connections(rows[0], INET)],
         "arrivals": [table(tmp_path, "arrivals", ARRIVAL)],
         "wakeups": [table(tmp_path, "wakeups", WAKEUP)],
         "accepts": [
@@ -150,7 +151,7 @@ def test_every_table_has_exactly_the_schemas_columns(tmp_path):
 
 
 def test_logs_without_a_row_become_tables_without_a_row():
-    connections = convert.connections(np.zeros(0, LOAD.dtype()), socket.AF_INET)
+    connections = convert.connections(np.zeros(0, LOAD.dtype()), INET)
     accepts = convert.own_accepts(1, 30, 18, np.zeros(0, POOL.dtype()), CAST)
     assert (len(connections), connections.schema) == (0, TABLES["connections"].arrow())
     assert (len(accepts), accepts.schema) == (0, TABLES["accepts"].arrow())
@@ -179,14 +180,26 @@ def test_an_unknown_listener_is_null(tmp_path):
 @pytest.mark.parametrize(
     ("family", "value", "text"),
     [
-        (socket.AF_INET, 0x7F0000FE, "127.0.0.254"),
-        (socket.AF_INET, 0x7F010203, "127.1.2.3"),
-        (socket.AF_INET6, 1, "::1"),
+        ("inet", 0x7F0000FE, "127.0.0.254"),
+        ("inet", 0x7F010203, "127.1.2.3"),
+        ("inet6", 1, "::1"),
+        ("unix", 0, None),
     ],
 )
-def test_addresses_of_both_families_read_as_usual(family, value, text, tmp_path):
-    cast = Cast(family, TIDS, COOKIES)
+def test_addresses_of_each_family_read_as_usual(family, value, text, tmp_path):
+    cast = Cast(families.find(family), TIDS, COOKIES)
     assert row(tmp_path, "arrivals", ARRIVAL | {"peer": value}, cast)["peer"] == text
+
+
+def test_a_client_without_a_name_has_neither_address_nor_port(tmp_path):
+    unix = families.find("unix")
+    nameless = {"peer": 0, "peer_port": 0}
+    for name, event in (("arrivals", ARRIVAL), ("accepts", ACCEPTED)):
+        found = row(tmp_path, name, event | nameless, Cast(unix, TIDS, COOKIES))
+        assert (found["peer"], found["peer_port"], found["arrival"]) == (None, None, 1)
+    rows = np.zeros(1, LOAD.dtype())
+    [connection] = convert.connections(rows, unix).to_pylist()
+    assert (connection["source"], connection["port"]) == (None, None)
 
 
 # --- wakeups
@@ -280,7 +293,7 @@ def test_workers_are_found_by_tid_in_whatever_order_they_were_forked():
     rng = np.random.default_rng(1)
     tids = rng.choice(4_000_000, 1024, replace=False).tolist()
     asked = rng.integers(0, 1024, 5000)
-    found = Cast(socket.AF_INET, tids, []).worker_of(np.array(tids, "u4")[asked])
+    found = Cast(INET, tids, []).worker_of(np.array(tids, "u4")[asked])
     assert found.tolist() == asked.tolist()
 
 
@@ -305,6 +318,11 @@ def test_an_accept_keeps_what_the_kernel_saw(tmp_path):
 def test_an_accept_without_its_arrival_has_no_queue_delay(tmp_path):
     found = row(tmp_path, "accepts", ACCEPTED | {"arrival": 0, "end": 0})
     assert (found["arrival"], found["queue_delay_ns"]) == (None, None)
+
+
+def test_an_accept_before_the_listener_was_told_is_the_arrivals_without_a_delay(tmp_path):
+    found = row(tmp_path, "accepts", ACCEPTED | {"end": 0})
+    assert (found["arrival"], found["queue_delay_ns"]) == (1, None)
 
 
 def test_a_failed_accept_is_no_row(tmp_path):
@@ -332,7 +350,7 @@ def test_a_connection_keeps_what_the_client_saw():
     rows[0] = (10, 11, 12, 13, 14, 0x7F000002, 40002, 0)
     rows[1] = (20, 21, 0, 0, 0, 0x7F000003, 0, errno.ECONNREFUSED)
     rows[2] = (30, 31, 32, 0, 34, 0x7F000002, 40003, errno.ENODATA)
-    good, refused, silent = convert.connections(rows, socket.AF_INET).to_pylist()
+    good, refused, silent = convert.connections(rows, INET).to_pylist()
     assert list(good.values()) == [10, 11, 12, 13, 14, "127.0.0.2", 40002, None]
     assert list(refused.values()) == [20, 21, *[None] * 3, "127.0.0.3", None, "ECONNREFUSED"]
     assert silent["error"] == "ENODATA"
@@ -342,7 +360,7 @@ def test_a_connection_keeps_what_the_client_saw():
 def test_an_errno_without_a_name_stays_a_number():
     rows = np.zeros(1, LOAD.dtype())
     rows["error"] = 4000
-    assert convert.connections(rows, socket.AF_INET)["error"].to_pylist() == ["4000"]
+    assert convert.connections(rows, INET)["error"].to_pylist() == ["4000"]
 
 
 # --- the file

@@ -99,6 +99,11 @@ def test_many_workers_need_descriptors_too(descriptors):
     assert descriptors["limits"][0] == 1024 + 64
 
 
+def test_threads_have_all_their_descriptors_in_one_process(descriptors):
+    limits.check(config(workers=1024, rate=100.0, connections=500, pool="threads"))
+    assert descriptors["limits"][0] == 2 * 1024 + 101 + 64
+
+
 def test_a_hard_limit_that_is_too_low_is_this_hosts_fault_and_says_what_to_do(descriptors):
     with pytest.raises(HostError, match=r"up to 10065 descriptors .* limit is 4096") as refused:
         limits.check(config(rate=10_000.0, connections=50_000))

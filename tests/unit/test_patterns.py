@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -190,3 +191,35 @@ def test_a_process_may_be_called_anything(tmp_path):
         sleepers = Sleepers([process.pid])
         assert sleepers.wait(10)
         sleepers.close()
+
+
+PASSES = """
+import os, sys
+while True:
+    os.write(int(sys.argv[2]), os.read(int(sys.argv[1]), 1))
+"""
+
+
+def test_two_of_which_one_always_runs_are_never_all_asleep():
+    """They pass a byte to and fro, as threads pass the GIL: each is asleep half of the time."""
+    there, back = os.pipe(), os.pipe()
+    ends = [(there[0], back[1]), (back[0], there[1])]
+    command = [sys.executable, "-S", "-c", PASSES]
+    both = [
+        subprocess.Popen([*command, *map(str, pair)], pass_fds=pair, stderr=subprocess.DEVNULL)
+        for pair in ends
+    ]
+    os.write(there[1], b"x")
+    for fd in (*there, *back):
+        os.close(fd)
+    try:
+        time.sleep(0.2)
+        sleepers = Sleepers([process.pid for process in both])
+        looks = [sleepers.all_asleep() for _ in range(3000)]
+        assert [process.poll() for process in both] == [None, None]
+        sleepers.close()
+    finally:
+        for process in both:
+            process.kill()
+            process.wait()
+    assert not any(looks)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import herd
-from herd.errors import HerdError, HostError, Interrupted, RunTimeout
+from herd.errors import HerdError, HostError, Interrupted, RunTimeout, UsageError
 from herd.process import Channel, Child, ChildFailed, describe_exit
 from herd.supervisor import Supervisor
 
@@ -239,7 +239,7 @@ def test_a_child_that_dies_ends_the_wait(role, actor):
         supervisor.expect("ready", asked, [dying, other])
 
 
-@pytest.mark.parametrize(("code", "kind"), [(3, HostError), (1, HerdError), (None, HerdError)])
+@pytest.mark.parametrize(("code", "kind"), [(3, HostError), (2, UsageError), (1, HerdError)])
 def test_a_child_that_says_it_failed_is_quoted_with_its_hint(code, kind, actor):
     failed = says("failed", message="no BTF", hint="herd doctor", exit_code=code)
     child = actor("probe", {"print": "libbpf: no"}, failed)

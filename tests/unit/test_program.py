@@ -16,7 +16,8 @@ import pytest
 
 from herd import area
 from herd.pool.log import LAYOUT, STOPPED
-from herd.pool.program import Start, blocked_in, record_usage, signal_group, waits
+from herd.pool.program import blocked_in, signal_group, waits
+from herd.pool.usage import Usage, note_end, note_start
 from tests.kernel.conftest import until
 
 ACCEPTS = "import socket; socket.socket(fileno=0).accept()"
@@ -71,7 +72,8 @@ def test_what_it_used_before_it_waited_is_not_counted():
     os.close(fd)
     usage = [0.25, 0.05, 120, 9]  # of its whole life: s user, s system, switches
     end = resource.struct_rusage([*usage[:2], *[0] * 12, *usage[2:]])
-    record_usage(own, Start(cpu_us=180_000, voluntary=20, involuntary=9), end)
+    note_start(own, Usage(cpu_us=180_000, voluntary=20, involuntary=9))
+    note_end(own, Usage(cpu_us=300_000, voluntary=120, involuntary=9), end)
     used = {name: own[f"after_{name}"] - own[f"before_{name}"] for name in ("user_us", "system_us")}
     assert used == {"user_us": 100_000, "system_us": 20_000}
     assert own["after_voluntary"] - own["before_voluntary"] == 100
@@ -79,12 +81,35 @@ def test_what_it_used_before_it_waited_is_not_counted():
     assert own["state"] == STOPPED
 
 
+def in_a_thread(found: list[bool]) -> None:
+    spent = resource.getrusage(resource.RUSAGE_THREAD)
+    usage = Usage.of_thread(threading.get_native_id())
+    after = resource.getrusage(resource.RUSAGE_THREAD)
+    found += [
+        (spent.ru_utime + spent.ru_stime) * 1e6 <= usage.cpu_us + 1,
+        usage.cpu_us <= (after.ru_utime + after.ru_stime) * 1e6 + 1,
+        spent.ru_nvcsw <= usage.voluntary <= after.ru_nvcsw,
+        spent.ru_nivcsw <= usage.involuntary <= after.ru_nivcsw,
+    ]
+
+
+def test_what_a_thread_used_is_read_as_getrusage_would_say_it():
+    found: list[bool] = []
+    until = time.thread_time() + 0.05  # of this thread: the other hasn't used it
+    while time.thread_time() < until:
+        pass
+    thread = threading.Thread(target=in_a_thread, args=(found,))
+    thread.start()
+    thread.join()
+    assert found == [True] * 4
+
+
 def in_a_process_of_its_own() -> None:
     """The process of the tests has had threads, whose switches only getrusage remembers."""
     threading.Thread(target=time.sleep, args=(5,), daemon=True).start()
     time.sleep(0.01)
     spent = resource.getrusage(resource.RUSAGE_SELF)
-    start = Start.of(os.getpid())
+    start = Usage.of_process(os.getpid())
     after = resource.getrusage(resource.RUSAGE_SELF)
     assert spent.ru_nvcsw >= 2
     assert (spent.ru_utime + spent.ru_stime) * 1e6 <= start.cpu_us + 1

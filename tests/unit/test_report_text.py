@@ -51,6 +51,14 @@ def bars(summary: dict[str, Any], counts: list[int]) -> tuple[str, str]:
     return "".join(line.strip() for line in block[:-1]) + bar, counted
 
 
+@pytest.mark.parametrize(
+    ("family", "said"), [("inet", ""), ("inet6", " on inet6 sockets"), ("unix", " on unix sockets")]
+)
+def test_a_family_that_is_not_the_usual_one_is_in_the_title(family, said, summary):
+    summary["config"]["family"] = family
+    assert text(summary)[0].startswith(f"epoll, 16 workers{said}, 200 connections, ")
+
+
 def test_every_figure_of_a_summary_is_there(summary):
     lines = text(summary)
     found = figures(lines)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from herd import config as configs
-from herd.errors import BY_EXIT_CODE, HerdError
+from herd.errors import HerdError, from_message
 from herd.recording.read import Recording, load
 
 
@@ -68,6 +68,6 @@ def _error(status: int, text: str, where: str | None) -> HerdError:
     message = text.strip().removeprefix("herd: ") or f"herd run ended with exit code {status}"
     if status == 1 and where and not text.strip():
         message = f"a conservation law was broken; see run.json in {where}"
-    error = BY_EXIT_CODE.get(status, HerdError)(message)
+    error = from_message({"message": message, "hint": None, "exit_code": status})
     error.recording = load(where) if where else None
     return error

@@ -12,10 +12,10 @@ import msgspec
 
 from herd.config import RunConfig
 from herd.crew import Crew
-from herd.errors import HerdError, HostError, Interrupted, UsageError
+from herd.errors import HerdError, HostError, Interrupted, Unfit, UsageError
 from herd.recording import write
 from herd.recording.read import Recording
-from herd.strategies import find, names
+from herd.strategies import builtin, find, names, predict, reference, unavailable
 
 if TYPE_CHECKING:
     from herd.runner import Progress
@@ -61,7 +61,7 @@ def strategies_of(text: str) -> list[str]:
         return names()
     wanted = [name.strip() for name in text.split(",") if name.strip()]
     for name in wanted:
-        find(name)
+        reference(name)  # that it's there; whether it works shows when its turn comes
     return list(dict.fromkeys(wanted))
 
 
@@ -82,7 +82,9 @@ def compare(
     directory.mkdir(parents=True)
     comparison = Comparison(directory)
     for kernel in kernels:
-        configs = _same_rate([_one(config, directory, s, kernel) for s in strategies])
+        configs = _same_rate(_usable(config, strategies, kernel, comparison))
+        if not configs:
+            continue
         if kernel == "host":
             _run_here(configs, comparison, progress)
         else:
@@ -104,6 +106,27 @@ def _one(config: RunConfig, directory: Path, strategy: str, kernel: str) -> RunC
     options = {name: value for name, value in config.options.items() if name in takes}
     one = msgspec.structs.replace(config, strategy=strategy, kernel=kernel, options=options)
     return msgspec.structs.replace(one, output=str(directory / one.label))
+
+
+def _usable(
+    config: RunConfig, strategies: Sequence[str], kernel: str, comparison: Comparison
+) -> list[RunConfig]:
+    """A config for each; another package's strategy that fails is not available."""
+    found = []
+    for name in strategies:
+        try:
+            one = _one(config, comparison.path, name, kernel)
+            predict(name, one.resolved().options, config.workers)
+            if kernel == "host":
+                unavailable(name)
+        except UsageError as error:
+            if name in builtin() and not isinstance(error, Unfit):
+                raise
+            entry = {"strategy": name, "kernel": kernel, "why": error.message}
+            comparison.unavailable.append(entry)
+            continue
+        found.append(one)
+    return found
 
 
 def _same_rate(configs: Sequence[RunConfig]) -> list[RunConfig]:
@@ -147,7 +170,7 @@ def _add(comparison: Comparison, config: RunConfig, result: Recording | HerdErro
         comparison.runs.append(result)
         return
     entry = {"strategy": config.strategy, "kernel": config.kernel, "why": result.message}
-    if isinstance(result, HostError):
+    if isinstance(result, HostError | Unfit):
         comparison.unavailable.append(entry)
         return
     comparison.failed.append(entry)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
+from herd import families
 from herd.discover import unknown
-from herd.errors import UsageError
+from herd.errors import Unfit, UsageError
+from herd.strangers import guarded
+
+if TYPE_CHECKING:
+    from herd.strategies import Strategy
 
 MAX_WORKERS: Final = 1024
 SETTLED: Final = "settled"
@@ -40,12 +44,14 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     strategy: str = "accept"
     workers: Annotated[int, Meta(ge=1, le=MAX_WORKERS)] = 8
+    pool: Literal["processes", "threads"] = "processes"
     connections: Annotated[int, Meta(ge=1, le=_MAX_CONNECTIONS)] | None = None
     rate: Annotated[float, Meta(gt=0, le=1e6)] | str = AUTO
     duration_s: Annotated[float, Meta(gt=0, le=_MAX_SECONDS)] | None = None
     load_processes: Annotated[int, Meta(ge=1, le=64)] = 1
     backlog: Annotated[int, Meta(ge=1, le=65535)] = 1024
-    host: str = "127.0.0.1"
+    family: str | None = None
+    host: str | None = None
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
     work_us: Annotated[float, Meta(ge=0, le=1e7)] = 0.0
     hold_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0
@@ -64,15 +70,19 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
         :raises UsageError: values that are wrong, alone or together
         """
-        from herd.strategies import choose, find
+        from herd.strategies import choose, predict, reference
 
-        strategy = find(self.strategy)
+        reference(self.strategy)
         _check_names(self)
-        _check_loopback(self.host)
+        family = families.choose(self.family, self.host)
+        host = family.host(self.host, self.port)
         cpus(self.pin.workers), cpus(self.pin.load)
         options = choose(self.strategy, self.options)
-        rate = self._rate(strategy(options).prediction(self.workers).expected)
+        rate = self._rate(predict(self.strategy, options, self.workers).expected)
+        self._check_fit(options, family.name)
         changes: dict[str, Any] = {
+            "family": family.name,
+            "host": host,
             "rate": rate,
             "connections": self._connections(rate),
             "options": options,
@@ -81,6 +91,30 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if self.timeout_s is None:
             resolved = msgspec.structs.replace(resolved, timeout_s=resolved._patience())
         return resolved
+
+    def _check_fit(self, options: dict[str, str], family: str) -> None:
+        from herd.strategies import find
+
+        with guarded(f"strategy {self.strategy} cannot be used"):
+            strategy = find(self.strategy)(options)
+            self._check_family(strategy, family)
+            self._check_pool(strategy)
+
+    def _check_family(self, strategy: Strategy, family: str) -> None:
+        not_there = strategy.unsuited(family)
+        if not_there:
+            raise Unfit(
+                f"strategy {self.strategy} cannot wait on {family} sockets: {not_there}",
+                "choose another --family, or another --strategy",
+            )
+
+    def _check_pool(self, strategy: Strategy) -> None:
+        not_so = strategy.why_not_threads() if self.pool == "threads" else None
+        if not_so:
+            raise Unfit(
+                f"strategy {self.strategy} cannot run in threads: {not_so}",
+                "leave out --pool threads",
+            )
 
     def _rate(self, wakeups: float) -> float | str:
         if self.rate == SETTLED and self.load_processes > 1:
@@ -119,9 +153,10 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def label(self) -> str:
-        """What tells its recording from another's: strategy, workers, and the kernel if not the host's."""
+        """What tells its recording from another's: strategy, workers, and an unusual pool or kernel."""
+        kind = "" if self.pool == "processes" else f"-{self.pool}"
         where = "" if self.kernel == "host" else f"-linux{self.kernel}"
-        return f"{self.strategy}-n{self.workers}{where}"
+        return f"{self.strategy}-n{self.workers}{kind}{where}"
 
     @property
     def probes(self) -> list[str]:
@@ -170,17 +205,6 @@ def _check_names(config: RunConfig) -> None:
     if isinstance(config.rate, str) and config.rate not in (AUTO, SETTLED):
         raise UsageError(
             f"{config.rate!r} is not a rate", "give connections per second, or settled"
-        )
-
-
-def _check_loopback(host: str) -> None:
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise UsageError(
-            f"{host!r} is not a loopback address", "herd sends its load to 127.0.0.0/8 or ::1 only"
         )
 
 

@@ -16,7 +16,7 @@ code  meaning
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from herd.recording.read import Recording
@@ -38,11 +38,19 @@ class HerdError(Exception):
         #: What was recorded before the error, where there is something.
         self.recording: Recording | None = None
 
+    def as_message(self) -> dict[str, Any]:
+        """What another process needs to raise it again: JSON, for :func:`from_message`."""
+        return {"message": self.message, "hint": self.hint, "exit_code": self.exit_code}
+
 
 class UsageError(HerdError):
     """An option, a config file or a path is wrong; nothing was started."""
 
     exit_code = 2
+
+
+class Unfit(UsageError):
+    """A strategy can't run as it was asked to; another one can."""
 
 
 class HostError(HerdError):
@@ -63,7 +71,11 @@ class Interrupted(HerdError):
     exit_code = 130
 
 
-#: The kinds of error by exit code, for one that another process reported.
-BY_EXIT_CODE: dict[int, type[HerdError]] = {
+_BY_EXIT_CODE = {
     error.exit_code: error for error in (HerdError, UsageError, HostError, RunTimeout, Interrupted)
 }
+
+
+def from_message(said: dict[str, Any]) -> HerdError:
+    """The error that another process reported (:meth:`HerdError.as_message`), of the same kind."""
+    return _BY_EXIT_CODE.get(said["exit_code"], HerdError)(said["message"], said["hint"])

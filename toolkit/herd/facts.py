@@ -8,8 +8,10 @@ from typing import Any
 from herd import __version__
 from herd.config import RunConfig, as_dict
 from herd.errors import HerdError
+from herd.families import Family
+from herd.families import find as find_family
 from herd.recording.schema import VERSION
-from herd.strategies import find
+from herd.strategies import Prediction, find
 
 
 @dataclass
@@ -32,14 +34,17 @@ class Facts:
     """Collected while the run goes on."""
 
     config: RunConfig
+    prediction: Prediction
     host: dict[str, Any]
     started_at: str
     begin_ns: int = 0
     end_ns: int = 0
     port: int = 0
-    pids: list[int] = field(default_factory=list)
+    pids: list[int] = field(default_factory=list)  #: the workers: processes, or threads
     cookies: list[int] = field(default_factory=list)
     exit_status: dict[int, int] = field(default_factory=dict)
+    #: Of workers that died in mid-run: worker, pid, status, time_ns.
+    deaths: list[dict[str, int]] = field(default_factory=list)
     counters_before: dict[str, int] = field(default_factory=dict)
     counters_after: dict[str, int] = field(default_factory=dict)
     #: The first is the one whose rows are the recording's; the others are there to judge it.
@@ -47,6 +52,12 @@ class Facts:
     attempted: int = 0
     notes: list[str] = field(default_factory=list)
     ended_by: HerdError | None = None
+
+    @property
+    def family(self) -> Family:
+        """In which it listens."""
+        assert self.config.family is not None
+        return find_family(self.config.family)
 
     @property
     def logs(self) -> bool:
@@ -60,13 +71,11 @@ class Facts:
 
     def as_json(self) -> dict[str, Any]:
         """``run.json``, without ``integrity``."""
-        strategy = find(self.config.strategy)(self.config.options)
-        prediction = strategy.prediction(self.config.workers)
         return {
             "schema": VERSION,
             "herd": __version__,
             "config": as_dict(self.config),
-            "prediction": asdict(prediction),
+            "prediction": asdict(self.prediction),
             "host": self.host | {"probe": self.probe.mode},
             "clock": "CLOCK_MONOTONIC, ns",
             "started_at": self.started_at,
@@ -80,10 +89,11 @@ class Facts:
             "checks": [asdict(probe) for probe in self.probes[1:]],
             "load": {"attempted": self.attempted},
             "pool": {
-                "port": self.port,
+                "port": self.port or None,
                 "pids": self.pids,
                 "cookies": self.cookies,
                 "logs": self.logs,
+                "deaths": self.deaths,
                 "exit_status": [self.exit_status.get(i) for i in range(len(self.pids))],
             },
         }

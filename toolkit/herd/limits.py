@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import random
 import resource
 from pathlib import Path
 from typing import Final
 
+from herd import families
 from herd.config import RunConfig
 from herd.errors import HostError
 
 _SPARE_DESCRIPTORS: Final = 64
-_IPV4_SOURCES: Final = 16
+#: What a thread opens for itself in the process of all: an epoll set, a socket, a lock; two at the most.
+_PER_THREAD: Final = 2
 
 
 def sources(config: RunConfig) -> list[str]:
-    """The addresses to connect from: 16 of 127.0.0.0/8, chosen by the seed; IPv6 has only ``::1``."""
-    if ":" in config.host:
-        return [config.host]
-    choice = random.Random(config.seed)
-    return [f"127.0.0.{last}" for last in choice.sample(range(2, 255), _IPV4_SOURCES)]
+    """The addresses to connect from."""
+    return _family(config).sources(config.seed)
+
+
+def _family(config: RunConfig) -> families.Family:
+    assert config.family is not None
+    return families.find(config.family)
 
 
 def open_at_once(config: RunConfig) -> int:
@@ -41,7 +44,8 @@ def check(config: RunConfig) -> None:
 
 
 def _check_descriptors(config: RunConfig) -> None:
-    need = max(open_at_once(config), config.workers) + _SPARE_DESCRIPTORS
+    of_workers = _PER_THREAD * config.workers if config.pool == "threads" else 0
+    need = max(open_at_once(config) + of_workers, config.workers) + _SPARE_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < need:
         raise HostError(
@@ -64,6 +68,8 @@ def _check_processes(config: RunConfig) -> None:
 
 
 def _check_ports(config: RunConfig) -> None:
+    if not _family(config).tcp:
+        return
     first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     have = (last - first + 1) * len(sources(config))
     if open_at_once(config) > have:

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from herd.errors import HerdError, HostError
+from herd.errors import HerdError, from_message
 
 Message = dict[str, Any]
 
@@ -97,6 +97,13 @@ class Channel:
         self._socket.close()
 
 
+def environment() -> dict[str, str]:
+    """For another Python: it finds the modules that this one finds, herd first."""
+    package_root = str(Path(__file__).resolve().parent.parent)
+    search = [package_root, *(p for p in sys.path if p and p != package_root)]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(search)}
+
+
 class ChildFailed(HerdError):
     """A process of the run ended, or said that it cannot go on."""
 
@@ -116,15 +123,13 @@ class Child:
         ours, theirs = socket.socketpair()
         self.channel = Channel(ours)
         self._stderr = os.memfd_create(f"herd-{name}-stderr")
-        package_root = str(Path(__file__).resolve().parent.parent)
-        search = [package_root, *(p for p in sys.path if p and p != package_root)]
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, str(theirs.fileno()), str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=self._stderr,
             stderr=self._stderr,
             pass_fds=[theirs.fileno(), *pass_fds],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(search)},
+            env=environment(),
             start_new_session=True,  # a terminal's Ctrl-C is the controller's to handle
         )
         theirs.close()
@@ -150,9 +155,8 @@ class Child:
 
     def reported(self, message: Message) -> HerdError:
         """What it says of itself in a ``failed`` message, with what it (or a library in it) printed."""
-        kind = HostError if message.get("exit_code") == HostError.exit_code else HerdError
-        text = "\n".join(filter(None, [message["message"], self.tail()]))
-        return kind(text, message.get("hint"))
+        said = "\n".join(filter(None, [message["message"], self.tail()]))
+        return from_message(message | {"message": said})
 
     def stop(self, grace: float = 2.0) -> None:
         """Close the channel, which ends a child of ours; kill it if it hasn't ended in ``grace`` s."""

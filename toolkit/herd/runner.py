@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from herd import area, counters, limits
+from herd import area, counters, families, limits, strategies
 from herd.config import AUTO, RunConfig, cpus
 from herd.crew import Crew
 from herd.errors import HerdError, HostError
@@ -22,6 +22,7 @@ from herd.pool.settle import Sleepers
 from herd.process import Child, ChildFailed, Message, describe_exit
 from herd.recording import write
 from herd.recording.read import Recording
+from herd.stall import Stall
 from herd.strategies import find as find_strategy
 from herd.strategies import reference
 from herd.supervisor import Supervisor
@@ -30,6 +31,7 @@ from herd.traffic.log import LAYOUT as LOAD_LAYOUT
 _START_DELAY_NS: Final = 5_000_000
 _SETTLE_S: Final = 2.0
 _UNANSWERED_S: Final = 10.0
+_STALLED_S: Final = 2.0
 _COLLECT_S: Final = 30.0
 
 #: Called with what is being done, how much of it is done, and how much there is (0: not known).
@@ -50,7 +52,7 @@ def run(
     :raises HerdError: nothing was started, or (with the recording kept) the run ended early
     """
     config = config.resolved()
-    why_not = find_strategy(config.strategy).unavailable()
+    why_not = strategies.unavailable(config.strategy)
     if why_not:
         raise HostError(f"strategy {config.strategy} cannot run here: {why_not}", "herd strategies")
     limits.check(config)
@@ -80,9 +82,12 @@ class _Run:
         self._aside = aside
         self._progress = progress
         self._picture = picture
-        self._facts = Facts(config, metadata(), datetime.now().astimezone().isoformat())
+        prediction = strategies.predict(config.strategy, config.options, config.workers)
+        now = datetime.now().astimezone().isoformat()
+        self._facts = Facts(config, prediction, metadata(), now)
         assert config.connections is not None
         assert config.timeout_s is not None
+        self._host = config.host or families.abstract_name()
         self._connections = config.connections
         self._per_load = -(-config.connections // config.load_processes)
         self._pool_fd = area.create("herd-pool", POOL_LAYOUT, self._connections, config.workers)
@@ -94,6 +99,8 @@ class _Run:
         self._supervisor = Supervisor(config.timeout_s)
         self._supervisor.on_death = self._note_death
         self._snapshots = Snapshots(config.snapshot, self._supervisor)
+        patience_s = _STALLED_S if self._facts.logs else _UNANSWERED_S
+        self._stall = Stall(patience_s + config.hold_s + config.work_us / 1e6)
         self._crew = crew
         self._pool: Child | None = None
         self._loads: list[Child] = []
@@ -132,16 +139,21 @@ class _Run:
         return [*helpers, *([self._pool] if self._pool else []), *self._loads]
 
     def _note_death(self, message: Message) -> None:
-        worker, status = message["worker"], message["status"]
-        self._facts.exit_status[worker] = status
+        self._note_exit(message)
+        died = {key: message[key] for key in ("pid", "status", "time_ns")}
+        self._facts.deaths += [{"worker": worker, **died} for worker in message["workers"]]
         alive = self._config.workers - len(self._facts.exit_status)
-        note = f"worker {worker} (pid {message['pid']}) {describe_exit(status)} in mid-run"
-        self._facts.notes.append(f"{note}; {alive} went on")
+        note = f"{message['who']} {describe_exit(message['status'])} in mid-run"
+        left = f"{alive} went on" if alive else "every worker has ended before the load did"
+        self._facts.notes.append(f"{note}; {left}")
         # The load goes on: what becomes of a dead worker's connections is worth seeing.
         assert self._pool is not None
         self._facts.ended_by = self._facts.ended_by or self._pool.failure(note)
         if not alive:
-            raise self._pool.failure("every worker has ended before the load did")
+            raise self._pool.failure(f"strategy {self._config.strategy}: {note}; {left}")
+
+    def _note_exit(self, message: Message) -> None:
+        self._facts.exit_status |= dict.fromkeys(message["workers"], message["status"])
 
     # -- start ------------------------------------------------------------------------------------
 
@@ -168,8 +180,10 @@ class _Run:
             {
                 "strategy": reference(config.strategy),
                 "options": config.options,
+                "pool": config.pool,
                 "workers": config.workers,
-                "host": config.host,
+                "family": config.family,
+                "host": self._host,
                 "port": config.port,
                 "backlog": config.backlog,
                 "work_us": config.work_us,
@@ -218,7 +232,7 @@ class _Run:
         assert self._pool is not None
         [ready] = self._supervisor.expect("ready", [self._pool], self._children())
         self._facts.port = ready["port"]
-        self._facts.pids = ready["pids"]
+        self._facts.pids = ready["tids"]
         self._facts.cookies = ready["cookies"]
 
     def _ready_loads(self) -> None:
@@ -227,7 +241,8 @@ class _Run:
             share = len(range(index, self._connections, config.load_processes))
             load.channel.send(
                 {
-                    "host": config.host,
+                    "family": config.family,
+                    "host": self._host,
                     "port": self._facts.port,
                     "sources": limits.sources(config),
                     "connections": share,
@@ -283,10 +298,26 @@ class _Run:
                 "no connection was answered: the workers' program waits, and takes none"
             )
 
+    def _check_bereaved(self) -> None:
+        """Some strategies need every worker: say so, instead of waiting until time is up."""
+        accepts = sum(area["accepts"] for area in self.pool_areas)
+        finished = sum(load["finished"] for load in self.load_areas)
+        waiting = sum(load["established"] for load in self.load_areas) - finished
+        if self._stall.lasts(accepts + finished if waiting > 0 else None):
+            dead = ", ".join(str(death["worker"]) for death in self._facts.deaths)
+            strategy = find_strategy(self._config.strategy)(self._config.options)
+            raise HerdError(
+                f"the others cannot go on without worker {dead}: {waiting} connections wait, and nothing has"
+                f" happened for {self._stall.patience_s:g} s",
+                strategy.bereaved(),
+            )
+
     def _tick(self) -> None:
         done_now = sum(load["finished"] for load in self.load_areas)
         if 0 < done_now < self._connections:
             self._snapshots.take("during", self._facts.cookies)
+        if self._facts.deaths:
+            self._check_bereaved()
         passed_s = (time.monotonic_ns() - self._facts.begin_ns) / 1e9
         if passed_s > _UNANSWERED_S + self._config.work_us / 1e6:
             self._check_answers()
@@ -328,7 +359,7 @@ class _Run:
         self._pool.channel.send({"do": "stop"})
         [stopped] = self._supervisor.expect("stopped", [self._pool], [])
         for ended in stopped["ended"]:
-            self._facts.exit_status[ended["worker"]] = ended["status"]
+            self._note_exit(ended)
 
     def _stop_children(self) -> None:
         for child in [*self._loads, *([self._pool] if self._pool else [])]:

@@ -1,10 +1,11 @@
-"""One connection's life, step by step: from its arrival in a softirq to the accept that takes it."""
+"""One connection's life, step by step: from its arrival to the accept that takes it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 from herd.errors import UsageError
+from herd.recording.schema import ACCEPT_FUNCTIONS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +27,8 @@ STEPS: Final[dict[str, tuple[str, str]]] = {
     ),
     "__wake_up_common": ("go through the queue under its lock", "__wake_up_common"),
     "ep_poll_callback": ("an epoll item: its set becomes ready", ""),
+    "io_poll_wake": ("an accept in an io_uring: goes to its worker's task work", ""),
+    "wake_up_state": ("wake a task for its task work", ""),
     "autoremove_wake_function": (
         "wake a task in accept, and unqueue it",
         "default_wake_function",
@@ -35,6 +38,8 @@ STEPS: Final[dict[str, tuple[str, str]]] = {
     "sock_wake_async": ("send SIGIO to who asked for it", "sk_wake_async"),
     "inet_csk_accept": ("take a connection off the accept queue", "inet_csk_accept"),
     "inet_csk_wait_for_connect": ("the queue is empty: wait", "inet_csk_wait_for_connect"),
+    "unix_accept": ("take a connection off the receive queue", ""),
+    "__skb_wait_for_more_packets": ("the queue is empty: wait", ""),
     "prepare_to_wait_exclusive": ("queue at the tail, exclusive", "prepare_to_wait_exclusive"),
 }
 
@@ -42,14 +47,15 @@ STEPS: Final[dict[str, tuple[str, str]]] = {
 def path(recording: Recording, arrival: int) -> list[dict[str, Any]]:
     """The steps of the connection that arrived as number ``arrival``, in the order of time.
 
-    :returns: a list of ``time_ns``, ``cpu``, ``pid`` (null: a softirq), ``function`` (of the kernel, or the
-        tracepoint that stands for it), ``depth``, ``what``
+    :returns: a list of ``time_ns``, ``cpu``, ``pid`` (null: who notifies, a softirq or a unix client),
+        ``function`` (of the kernel, or the tracepoint that stands for it), ``depth``, ``what``
     :raises UsageError: there was no such arrival, or no probe saw any
     """
     arrivals = recording.arrivals
     matching = of_arrival(arrivals, arrival).to_dict("records")
     if not matching:
-        seen = f"arrivals are 1 to {len(arrivals)}" if len(arrivals) else "no probe saw any arrival"
+        last = arrivals["arrival"].max()
+        seen = f"arrivals are 1 to {last}" if len(arrivals) else "no probe saw any arrival"
         raise UsageError(f"{recording.path} has no arrival {arrival}: {seen}")
     [found] = matching
     steps = _calls(recording, arrival)
@@ -112,8 +118,8 @@ def _calls(recording: Recording, arrival: int) -> list[dict[str, Any]]:
             what += f": pid {call['pid']} {'wakes' if call['result'] else 'was awake'}"
         pid = call["pid"] if _missing(call["arrival"]) else None
         steps.append(_step(call["time_ns"], call["cpu"], pid, name, call["depth"], what))
-        if name == "inet_csk_accept":
-            what = "returns the connection"
+        if name in ACCEPT_FUNCTIONS:
+            what = "returns the connection" if call["result"] else "returns: there is none"
             steps.append(_step(call["returned_ns"], call["cpu"], pid, name, call["depth"], what))
     return steps
 
@@ -137,9 +143,12 @@ def _wakeups(recording: Recording, arrival: int) -> list[dict[str, Any]]:
 
 def _accept(recording: Recording, arrival: int) -> list[dict[str, Any]]:
     steps = []
+    ring = "io_uring" in set(of_arrival(recording.wakeups, arrival)["blocked_in"])
+    name = "io_uring_complete" if ring else "accept4"
+    where = "told by its ring" if ring else "back in user space"
     for a in of_arrival(recording.accepts, arrival).to_dict("records"):
-        what = f"worker {a['worker']} has the connection from {a['peer']} port {a['peer_port']}"
-        steps.append(
-            _step(a["time_ns"], a["cpu"], a["tid"], "accept4", 0, f"{what}: back in user space")
-        )
+        what = f"worker {a['worker']} has the connection"
+        if not _missing(a["peer_port"]):
+            what += f" from {a['peer']} port {a['peer_port']}"
+        steps.append(_step(a["time_ns"], a["cpu"], a["tid"], name, 0, f"{what}: {where}"))
     return steps

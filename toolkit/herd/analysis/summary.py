@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from herd.analysis.deaths import deaths
 from herd.recording.schema import VERSION
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def summarise(recording: Recording) -> dict[str, Any]:
         "prediction": run["prediction"]
         | {"held": _held(recording, accepts) if seen(recording) else None},
         "workers": _workers(recording),
+        "deaths": deaths(recording),
         "fairness": fairness(shares(recording)),
         "latency_us": _latency(recording),
         "cost": _cost(recording, accepts),

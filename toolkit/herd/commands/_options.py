@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from herd.families import FAMILIES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -91,8 +93,16 @@ _RATE = (
     "Connections per second, evenly paced; or 'settled': the next only once every worker sleeps again."
     "  [default: such that workers are idle in between]"
 )
+_FAMILY = (
+    "Of the address: TCP by IPv4 or IPv6, or a unix stream socket with an abstract name."
+    "  [default: that of --host, else inet]"
+)
 _HOLD = "How long a worker keeps a connection open; one that blocks in accept sleeps meanwhile.  [default: 0]"
 
+_POOL = (
+    "What workers are. Threads share one descriptor table, and Python's global lock: its wakeups count as a"
+    " lock's.  [default: processes]"
+)
 _BATCH = (
     "Connections to accept per wakeup, where a worker polls (select, poll, epoll level or one-shot)."
     "  [default: 1]"
@@ -111,6 +121,7 @@ _OPTIONS = (
         "--strategy", "-s", help="How workers wait (see herd strategies).  [default: accept]"
     ),
     click.option("--workers", "-n", type=int, help="Number of workers, 1 to 1024.  [default: 8]"),
+    click.option("--pool", type=click.Choice(["processes", "threads"]), help=_POOL),
     click.option("--connections", "-c", type=int, help="Connections to make.  [default: 1000]"),
     click.option("--rate", "-r", type=Rate(), help=_RATE),
     click.option(
@@ -118,7 +129,8 @@ _OPTIONS = (
     ),
     click.option("--load-processes", type=int, help="Processes that connect.  [default: 1]"),
     click.option("--backlog", type=int, help="Of listen(2).  [default: 1024]"),
-    click.option("--host", help="Loopback address, IPv4 or IPv6.  [default: 127.0.0.1]"),
+    click.option("--family", type=click.Choice(list(FAMILIES)), help=_FAMILY),
+    click.option("--host", help="Loopback address, IPv4 or IPv6.  [default: 127.0.0.1 or ::1]"),
     click.option("--port", "-p", type=int, help="Port to listen on.  [default: a free one]"),
     click.option(
         "--work",

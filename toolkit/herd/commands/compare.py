@@ -32,6 +32,7 @@ def command(
     \b
     Examples:
       herd compare --strategies all -n 16 -c 200 --rate settled
+      herd compare -S all -n 16 --rate settled --family unix
       herd compare -S accept,epoll -K 6.1,6.12,host -n 16 -c 101 --rate settled
       herd compare --config experiments/cross-validation.toml --json | jq '.runs[].integrity.ok'
     """
@@ -50,9 +51,21 @@ def command(
     elif not quiet:
         _print(found)
     if not found.ok:
+        _complain(found)
         click.get_current_context().exit(HerdError.exit_code)
     if not found.runs:
         click.get_current_context().exit(HostError.exit_code)
+
+
+def _complain(found: Comparison) -> None:
+    from herd.report.text import broken
+
+    for run in found.runs:
+        if not run.run["integrity"]["ok"]:
+            who = f"{run.run['config']['strategy']} on {run.run['config']['kernel']}"
+            click.echo(f"herd: {who}: {broken(run.run['integrity'])}", err=True)
+    for entry in found.failed:
+        click.echo(f"herd: {entry['strategy']} on {entry['kernel']}: {entry['why']}", err=True)
 
 
 def _print(found: Comparison) -> None:
@@ -60,7 +73,6 @@ def _print(found: Comparison) -> None:
     from herd.report.compare import table
 
     _show.console().print(table([run.summary for run in found.runs]))
-    for what, entries in (("cannot run", found.unavailable), ("FAILED", found.failed)):
-        for entry in entries:
-            click.echo(f"{entry['strategy']} on {entry['kernel']} {what}: {entry['why']}")
+    for entry in found.unavailable:
+        click.echo(f"{entry['strategy']} on {entry['kernel']} cannot run: {entry['why']}")
     click.echo(f"recordings: {found.path}")

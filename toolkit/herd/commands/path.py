@@ -34,6 +34,7 @@ def command(run: Path, arrival: int, output: Path | None, as_json: bool) -> None
       herd path results/path --arrival 7 --output path.svg
       herd path results/path --json | jq '.[].function'
     """
+    from herd import families
     from herd.analysis.path import path
     from herd.recording.read import load
 
@@ -42,7 +43,8 @@ def command(run: Path, arrival: int, output: Path | None, as_json: bool) -> None
     if as_json:
         click.echo(json.dumps(steps))
     else:
-        _print(steps, has_calls=not recording.calls.empty)
+        tcp = families.of(recording.run["config"]).tcp
+        _print(steps, "softirq" if tcp else "client", has_calls=not recording.calls.empty)
     if output:
         from herd.commands import _show
         from herd.plots import path as picture
@@ -50,15 +52,15 @@ def command(run: Path, arrival: int, output: Path | None, as_json: bool) -> None
         _show.picture(picture.draw(recording, arrival), output)
 
 
-def _print(steps: list[dict[str, Any]], *, has_calls: bool) -> None:
+def _print(steps: list[dict[str, Any]], notifier: str, *, has_calls: bool) -> None:
     from herd.commands import _show
 
-    _show.console().print(_table(steps))
+    _show.console().print(_table(steps, notifier))
     if not has_calls:
         click.echo("Recorded without function probes: the steps between are not known.")
 
 
-def _table(steps: list[dict[str, Any]]) -> Table:
+def _table(steps: list[dict[str, Any]], notifier: str) -> Table:
     from rich.table import Table
 
     from herd.analysis.path import STEPS
@@ -74,7 +76,7 @@ def _table(steps: list[dict[str, Any]]) -> Table:
         table.add_row(
             f"{(step['time_ns'] - begin) / 1000:.1f}",
             _text(step["cpu"]),
-            _text(step["pid"]) or "softirq",
+            _text(step["pid"]) or notifier,
             "  " * step["depth"] + step["function"],
             STEPS.get(step["function"], ("", ""))[1],
             step["what"],

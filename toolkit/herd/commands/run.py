@@ -32,8 +32,10 @@ def command(dry_run: bool, as_json: bool, quiet: bool, **flags: Any) -> None:
       herd run --strategy accept -n 32
       herd run --strategy epoll -n 16 --rate settled -c 100
       herd run -s reuseport -n 8 --rate 2000 --work 100 --hold 5ms
+      herd run -s epoll -n 16 --pool threads --rate settled
       herd run -s epoll -n 4 --json | jq .wakeups.per_connection
       herd run -s epoll -n 16 -c 100 --rate settled --kernel 6.1
+      herd run -s accept -n 16 --family unix
       herd run -s epoll-exclusive -n 8 --dry-run > run.toml; herd run --config run.toml
     """
     config = config_from(**flags)[0].resolved()

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from herd.strategies import Prediction
 
 
 def describe(name: str, workers: int) -> dict[str, Any]:
     """What a strategy says of itself, and whether it can run here; one that fails is named, not fatal."""
     from herd import strategies
     from herd.errors import HerdError
+    from herd.strangers import guarded
 
     try:
         found = strategies.find(name)
-        why_not = found.unavailable()
-        predicts = found.predict(workers)
+        with guarded("it failed"):
+            why_not = found.unavailable()
+            says = _prediction(found.predict(workers))
+            return _entry(name, found.summary, why_not, says)
     except HerdError as error:
         return _entry(name, "", error.message, None)
-    except Exception as error:  # somebody else's code
-        return _entry(name, "", f"it failed: {type(error).__name__}: {error}", None)
+
+
+def _prediction(predicts: Prediction) -> dict[str, Any]:
     says = {"per_connection": predicts.expected, "low": predicts.low, "high": predicts.high}
-    return _entry(name, found.summary, why_not, says | {"who": predicts.who, "why": predicts.why})
+    return says | {"who": predicts.who, "why": predicts.why}
 
 
 def _entry(

@@ -49,8 +49,7 @@ def _run(folder: Path, number: int, values: dict[str, Any], crew: Crew) -> None:
         try:
             recording = runner.run(config, _Teller(folder, number), picture=False, crew=crew)
         except HerdError as error:
-            said = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
-            (folder / f"{number}.error.json").write_text(json.dumps(said))
+            (folder / f"{number}.error.json").write_text(json.dumps(error.as_message()))
             if error.recording is None:
                 return
             recording = error.recording

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from herd.config import RunConfig, as_dict
-from herd.errors import BY_EXIT_CODE, HerdError, RunTimeout
+from herd.errors import HerdError, RunTimeout, from_message
 from herd.host.headers import ensure_kernel_headers
 from herd.kernels import catalog, machine
 from herd.kernels.catalog import Kernel
@@ -157,10 +157,10 @@ class _Boot:
             said = json.loads((self._share / f"{number}.error.json").read_text())
         except OSError:
             return None
-        kind = BY_EXIT_CODE.get(said["exit_code"], HerdError)
         # Where it lay in the guest is no use to anyone.
         message = said["message"].partition("\nwhat was recorded until then")[0]
-        return kind(f"in the virtual machine ({self._kernel.release}): {message}", said["hint"])
+        where = f"in the virtual machine ({self._kernel.release})"
+        return from_message(said | {"message": f"{where}: {message}"})
 
     def _recording(self, number: int, accelerator: str) -> Recording | None:
         from herd import plots

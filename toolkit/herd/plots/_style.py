@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from matplotlib.figure import Figure
 
+from herd.families import mention
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -67,7 +69,7 @@ def title(run: Mapping[str, Any]) -> str:
     """What was run, in a line: strategy, workers, connections and how they came."""
     config = run["config"]
     parts = [
-        f"{config['strategy']}, {config['workers']} workers",
+        f"{config['strategy']}, {config['workers']} workers{mention(config)}",
         f"{run['load']['attempted']:,} connections",
     ]
     rate = config["rate"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from herd.families import mention
 from herd.plots import _style
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ def draw(*recordings: Recording) -> Figure:
     panels = figure.subplots(1, 4, sharey=True, width_ratios=[2.2, 1, 1.3, 1.1])
     first = summaries[0]
     figure.suptitle(
-        f"{len(summaries)} ways to wait on one port, {first['config']['workers']} workers,"
-        f" {first['connections']['attempted']:,} connections",
+        f"{len(summaries)} ways to wait{mention(first['config']) or ' on one port'},"
+        f" {first['config']['workers']} workers, {first['connections']['attempted']:,} connections",
         x=0.01,
         ha="left",
         fontsize=16,

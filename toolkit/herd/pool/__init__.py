@@ -1,1 +1,1 @@
-"""The workers: spawned, ready, watched, stopped, reaped."""
+"""The workers, processes or threads: spawned, ready, watched, stopped, reaped."""

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import gc
 import os
+import resource
 import select
 import signal
 import socket
@@ -18,14 +19,20 @@ from typing import Final
 
 from herd.area import Area, share
 from herd.errors import HerdError
+from herd.pool.life import GO, Home, Plan, signal_thread
 from herd.pool.log import LAYOUT, SERVING
-from herd.pool.program import Start, blocked_in, record_usage, signal_group, waits
+from herd.pool.processes import Processes
+from herd.pool.program import blocked_in, signal_group, waits
 from herd.pool.settle import Sleepers
-from herd.pool.worker import Worker, run
+from herd.pool.threads import Threads
+from herd.pool.usage import Usage, note_end, note_start
+from herd.pool.worker import Worker
 from herd.process import Channel, Message, describe_exit, serve
+from herd.strangers import guarded
 from herd.strategies import Listen, Strategy, load
 
 _PATIENCE_S: Final = 10.0
+_HOMES: Final[dict[str, type[Home]]] = {"processes": Processes, "threads": Threads}
 _PROGRAM: Final = "a worker's program must wait for connections on descriptor 0, in its main thread"
 
 
@@ -34,70 +41,74 @@ class Pool:
 
     def __init__(self, spec: Message) -> None:
         self._spec = spec
-        self._listen = Listen(spec["host"], spec["port"], spec["backlog"])
-        self._strategy: Strategy = load(spec["strategy"])(spec["options"])
+        self._listen = Listen(spec["host"], spec["port"], spec["backlog"], spec["family"])
+        self._name = spec["strategy"]
+        found = load(self._name)
+        with guarded(f"strategy {self._name} cannot be made", HerdError):
+            self._strategy: Strategy = found(spec["options"])
         self._areas = share(spec["area_fd"], LAYOUT, spec["capacity"], spec["workers"])
-        self.pids: list[int] = []
-        self._alive: dict[int, int] = {}
-        self._starts: dict[int, Start] = {}  #: of workers that keep no log, once they wait
+        self.tids: list[int] = []
+        self._alive: dict[int, list[int]] = {}  #: processes, and the workers that live in each
         self._closed = False
 
     def start(self) -> None:
         """Open the port and fork the workers, one after the other: they register in their order."""
         self.listener = self._open()
-        port = self.listener.getsockname()[1]
-        self._listen = Listen(self._listen.host, port, self._listen.backlog)
+        self._listen = self._listen.on(self.listener)
         told, tell = os.pipe()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGTERM})
+        plan = Plan(self._strategy, self._worker, self._areas, self._spec["cpus"], tell)
+        home = _HOMES[self._spec["pool"]](plan)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {GO, signal.SIGTERM})
         gc.freeze()  # what is there now stays shared: a collection in a worker would copy its pages
         for index in range(self._spec["workers"]):
-            self._fork(index, tell)
+            self._alive.setdefault(home.spawn(index), []).append(index)
             self._await_ready(index, told)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1, signal.SIGTERM})
+            self.tids.append(self._areas[index]["pid"])
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {GO, signal.SIGTERM})
         os.close(told)
         os.close(tell)
 
     def _open(self) -> socket.socket:
+        with guarded(f"strategy {self._name} failed in open", HerdError):
+            return self._listening()
+
+    def _listening(self) -> socket.socket:
         try:
             return self._strategy.open(self._listen)
         except OSError as error:
-            where = f"{self._listen.host} port {self._listen.port}"
             hint = None
             if error.errno == errno.EADDRINUSE:
                 hint = f"choose another --port, or see who has it: ss -ltnp sport = :{self._listen.port}"
-            raise HerdError(f"cannot listen on {where}: {error.strerror}", hint) from error
+            raise HerdError(f"cannot listen on {self._listen}: {error.strerror}", hint) from error
 
-    def _fork(self, index: int, tell: int) -> None:
+    def _worker(self, index: int) -> Worker:
         spec = self._spec
-        area = self._areas[index]
-        parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            if spec["cpus"]:
-                os.sched_setaffinity(0, spec["cpus"])
-            worker = Worker(
-                index,
-                spec["workers"],
-                self._listen,
-                self.listener,
-                area,
-                work_us=spec["work_us"],
-                hold_s=spec["hold_s"],
-                batch=spec["batch"],
-                blocks=self._strategy.blocks_in_accept,
-            )
-            run(self._strategy, worker, area, parent, tell)
-        self.pids.append(pid)
-        self._alive[pid] = index
+        return Worker(
+            index,
+            spec["workers"],
+            self._listen,
+            self.listener,
+            self._areas[index],
+            work_us=spec["work_us"],
+            hold_s=spec["hold_s"],
+            batch=spec["batch"],
+            blocks=self._strategy.blocks_in_accept,
+        )
 
     def _await_ready(self, index: int, told: int) -> None:
         if not select.select([told], [], [], _PATIENCE_S)[0]:
-            raise HerdError(f"worker {index} was not ready after {_PATIENCE_S:.0f} s")
+            raise HerdError(
+                f"strategy {self._name}: worker {index} was not ready after {_PATIENCE_S:.0f} s:"
+                " it hangs in prepare"
+            )
         text = os.read(told, 4096).decode(errors="replace").strip()
         if text:
-            raise HerdError(f"worker {index} could not start: {text}")
+            raise HerdError(f"strategy {self._name}: worker {index} could not start: {text}")
+
+    @property
+    def port(self) -> int:
+        """Where they listen; 0 where there are no ports."""
+        return self._listen.port
 
     def cookies(self) -> list[int]:
         """Each worker's listener, by worker; the same one for all where they share it."""
@@ -105,30 +116,37 @@ class Pool:
 
     def go(self) -> None:
         """Let the workers wait, one after the other: the order of the queue is the workers' order."""
-        order = list(enumerate(self.pids))
+        order = [(index, pid) for pid, workers in self._alive.items() for index in workers]
         for index, pid in reversed(order) if self._strategy.waits_in_reverse else order:
-            os.kill(pid, signal.SIGUSR1)
+            signal_thread(pid, self.tids[index], GO)
             if self._strategy.logs:
-                self._await_worker(pid, self._areas[index])
+                self._await_worker(index)
             else:
                 self._await_program(index, pid)
 
-    def _await_worker(self, pid: int, area: Area) -> None:
-        sleeper = Sleepers([pid])
+    def _await_worker(self, index: int) -> None:
+        sleeper = Sleepers([self.tids[index]])
         deadline = time.monotonic() + _PATIENCE_S
-        while area["state"] < SERVING and time.monotonic() < deadline:
+        while self._areas[index]["state"] < SERVING and time.monotonic() < deadline:
+            self._check_lives()
             time.sleep(0.0001)
-        sleeper.wait(_PATIENCE_S)
+        asleep = sleeper.wait(_PATIENCE_S)
         sleeper.close()
+        if not asleep:
+            raise HerdError(
+                f"strategy {self._name}: worker {index} didn't wait for a connection within"
+                f" {_PATIENCE_S:.0f} s: its serve runs on"
+            )
+
+    def _check_lives(self, hint: str | None = None) -> None:
+        for died in self.reap():
+            how = describe_exit(died["status"])
+            raise HerdError(f"{died['who']} {how} before it waited for a connection", hint)
 
     def _await_program(self, index: int, pid: int) -> None:
         deadline = time.monotonic() + _PATIENCE_S
         while not waits(pid):
-            for died in self.reap():
-                how = describe_exit(died["status"])
-                raise HerdError(
-                    f"worker {died['worker']} {how} before it waited for a connection", _PROGRAM
-                )
+            self._check_lives(_PROGRAM)
             if time.monotonic() > deadline:
                 call = blocked_in(pid)
                 does = "runs" if call is None else f"sleeps in system call {call}"
@@ -137,7 +155,7 @@ class Pool:
                     _PROGRAM,
                 )
             time.sleep(0.0005)
-        self._starts[index] = Start.of(pid)
+        note_start(self._areas[index], Usage.of_process(pid))
 
     def reap(self, told: signal.Signals | None = None) -> list[Message]:
         """Those that ended since the last call.
@@ -152,13 +170,19 @@ class Pool:
                 break
             if pid == 0:
                 break
-            worker = self._alive.pop(pid)
+            workers = self._alive.pop(pid)
             code = os.waitstatus_to_exitcode(status)
-            if told and worker in self._starts:
+            if told and not self._strategy.logs:
                 code = 0 if code == -signal.SIGTERM == -told else code
-                record_usage(self._areas[worker], self._starts[worker], usage)
-            died.append({"event": "died", "worker": worker, "pid": pid, "status": code})
+                self._note_program(self._areas[workers[0]], usage)
+            now = time.monotonic_ns()
+            news = {"who": _who(workers, pid), "workers": workers, "pid": pid, "status": code}
+            died.append({"event": "died", "time_ns": now, **news})
         return died
+
+    def _note_program(self, area: Area, usage: resource.struct_rusage) -> None:
+        cpu_us = int(usage.ru_utime * 1e6) + int(usage.ru_stime * 1e6)
+        note_end(area, Usage(cpu_us, usage.ru_nvcsw, usage.ru_nivcsw), usage)
 
     def stop(self, grace: float = 2.0) -> list[Message]:
         """End the workers: SIGTERM, and SIGKILL for one that doesn't; returns how each ended."""
@@ -166,7 +190,8 @@ class Pool:
         ended += self._signal_and_reap(signal.SIGKILL, grace)
         if not self._closed:
             self._closed = True
-            self._strategy.close()
+            with guarded(f"strategy {self._name} failed in close", HerdError):
+                self._strategy.close()
         return ended
 
     def _signal_and_reap(self, number: signal.Signals, grace: float) -> list[Message]:
@@ -179,6 +204,17 @@ class Pool:
             time.sleep(0.002)
             ended += self.reap(number)
         return ended
+
+
+def _who(workers: list[int], pid: int) -> str:
+    """The process that they live in; that of one worker goes by its number."""
+    shared = len(workers) > 1
+    who = (
+        f"the process of workers {workers[0]} to {workers[-1]}"
+        if shared
+        else f"worker {workers[0]}"
+    )
+    return f"{who} (pid {pid})"
 
 
 def _watch(pool: Pool, channel: Channel, child_ended: int) -> None:
@@ -213,11 +249,12 @@ def main() -> None:
     try:
         pool = Pool(spec)
         pool.start()
-        port = pool.listener.getsockname()[1]
-        channel.send({"event": "ready", "port": port, "pids": pool.pids, "cookies": pool.cookies()})
+        channel.send(
+            {"event": "ready", "port": pool.port, "tids": pool.tids, "cookies": pool.cookies()}
+        )
         _watch(pool, channel, child_ended)
     except HerdError as error:
-        channel.send({"event": "failed", "message": error.message, "hint": error.hint})
+        channel.send({"event": "failed", **error.as_message()})
     finally:
         if pool:
             pool.stop()

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-import re
-import resource
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-from herd.area import Area
-from herd.pool.log import STOPPED, USAGE
 
 #: System calls in which a program can wait for a connection, by machine: accept, accept4, select, pselect6,
 #: poll, ppoll, epoll_wait, epoll_pwait, epoll_pwait2, io_uring_enter.
@@ -36,39 +29,6 @@ def waits(pid: int) -> bool:
     known = _WAITS.get(platform.machine())
     call = blocked_in(pid)
     return call is not None and (known is None or call in known)
-
-
-@dataclass(frozen=True)
-class Start:
-    """What a process had used when it first waited; its program's start is not the connections' cost."""
-
-    cpu_us: int
-    voluntary: int
-    involuntary: int
-
-    @classmethod
-    def of(cls, pid: int) -> Start:
-        """Read now; to the nanosecond, where ``/proc/PID/stat`` has ticks of 10 ms."""
-        clock = ~pid << 3 | 2  # clock_getcpuclockid(3)
-        threads = [status.read_text() for status in Path(f"/proc/{pid}/task").glob("*/status")]
-        counts = re.findall(r"voluntary_ctxt_switches:\s*(\d+)", "".join(threads))
-        voluntary, involuntary = sum(map(int, counts[::2])), sum(map(int, counts[1::2]))
-        return cls(time.clock_gettime_ns(clock) // 1000, voluntary, involuntary)
-
-
-def record_usage(area: Area, start: Start, end: resource.struct_rusage) -> None:
-    """Write down, as a worker of ours would have, what one that has ended used since it first waited.
-
-    Its CPU time is exact; how that splits into user and system is known of its whole life only.
-    """
-    user, system = int(end.ru_utime * 1e6), int(end.ru_stime * 1e6)
-    used = max(0, user + system - start.cpu_us)
-    of_user = used * user // (user + system or 1)
-    before = (user - of_user, system - (used - of_user), start.voluntary, start.involuntary)
-    after = (user, system, end.ru_nvcsw, end.ru_nivcsw)
-    for name, first, last in zip(USAGE, before, after, strict=True):
-        area[f"before_{name}"], area[f"after_{name}"] = first, last
-    area["state"] = STOPPED
 
 
 def signal_group(pid: int, number: int) -> None:

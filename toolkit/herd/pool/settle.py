@@ -9,34 +9,52 @@ from collections.abc import Iterable
 from typing import Final
 
 _PAUSE: Final = 0.0002
+_STATE: Final = b"\nState:\t"
+_SWITCHES: Final = b"\nvoluntary_ctxt_switches:"
 
 
 class Sleepers:
-    """Watches the state of processes.
+    """Watches the state of processes or threads.
 
-    A worker that is woken becomes runnable inside the connection's own softirq, so it shows as ``R``
+    A worker that is woken becomes runnable inside the connection's own notification, so it shows as ``R``
     before ``connect`` returns: "all asleep" can't be seen too early. A dead one counts as asleep.
 
-    :param pids: the processes; a descriptor is held for each
+    They are looked at one after the other, and one that is found asleep may be waiting for what another that
+    still runs is about to give it: a lock, the GIL. So they are looked at twice: one that has left its CPU no
+    more often than the first time has slept in between, and all of them slept at one moment.
+
+    :param tids: the processes or threads; a descriptor is held for each
     """
 
-    def __init__(self, pids: Iterable[int]) -> None:
-        self._stats: dict[int, int] = {}
-        for pid in pids:
+    def __init__(self, tids: Iterable[int]) -> None:
+        self._files: dict[int, int] = {}
+        for tid in tids:
             with contextlib.suppress(OSError):
-                self._stats[pid] = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+                self._files[tid] = os.open(f"/proc/{tid}/status", os.O_RDONLY | os.O_CLOEXEC)
 
-    def _asleep(self, fd: int) -> bool:
+    def _sleep_of(self, fd: int) -> bytes | None:
+        """What tells a sleep from the same worker's next one; ``None`` if it is awake."""
         try:
-            text = os.pread(fd, 512, 0)
+            text = os.pread(fd, 8192, 0)
         except ProcessLookupError:
-            return True
-        # The name can hold anything, a ')' too; the state follows the last one.
-        return text[text.rindex(b")") + 2 : text.rindex(b")") + 3] in b"SDZX"
+            return b""
+        # The name comes before, and the kernel escapes a line's end in it.
+        state = text.index(_STATE) + len(_STATE)
+        return text[text.rindex(_SWITCHES) :] if text[state : state + 1] in b"SDZX" else None
+
+    def _sleeps(self) -> list[bytes] | None:
+        sleeps = []
+        for fd in self._files.values():
+            sleep = self._sleep_of(fd)
+            if sleep is None:
+                return None
+            sleeps.append(sleep)
+        return sleeps
 
     def all_asleep(self) -> bool:
-        """Look once; stops at the first that is awake."""
-        return all(self._asleep(fd) for fd in self._stats.values())
+        """Look once, and if nobody was awake once more; stops at the first that is awake."""
+        first = self._sleeps()
+        return first is not None and first == self._sleeps()
 
     def wait(self, seconds: float) -> bool:
         """Wait until all sleep; ``False`` if some still ran after ``seconds``."""
@@ -49,6 +67,6 @@ class Sleepers:
 
     def close(self) -> None:
         """Let the descriptors go."""
-        for fd in self._stats.values():
+        for fd in self._files.values():
             os.close(fd)
-        self._stats.clear()
+        self._files.clear()

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import resource
-import signal
 import socket
 import time
-import traceback
 from collections import deque
-from typing import Final, NoReturn
+from collections.abc import Callable
+from typing import Any, Final
 
 from herd.area import Area
-from herd.pool.log import READY, SERVING, STOPPED, USAGE
-from herd.process import die_with_parent
-from herd.strategies import Listen, Strategy
+from herd.families import find
+from herd.strategies import Listen
 
 _GREETING: Final = b"h"
 _SO_COOKIE: Final = 57
-
-
-class Stop(BaseException):
-    """SIGTERM came; not an ``Exception``, so that no strategy catches it by accident."""
 
 
 def cookie_of(sock: socket.socket) -> int:
@@ -53,6 +45,7 @@ class Worker:
         self.index = index
         self.workers = workers
         self.listen = listen
+        self._family = find(listen.family)
         self.listener = listener
         self._area = area
         self._work_ns = int(work_us * 1000)
@@ -71,11 +64,16 @@ class Worker:
         self.handle(connection)
         return True
 
-    def drain(self) -> None:
-        """Accept and serve what is there, up to the batch; beyond one it takes an EAGAIN to know."""
+    def drain(self, take: Callable[[], socket.socket | None] | None = None) -> None:
+        """Accept and serve what is there, up to the batch; beyond one it takes an EAGAIN to know.
+
+        :param take: accepts one connection; by default :meth:`take`
+        """
         for _ in range(self._batch):
-            if not self.accept():
+            connection = (take or self.take)()
+            if connection is None:
                 return
+            self.handle(connection)
 
     def take(self) -> socket.socket | None:
         """Accept one connection; ``None`` if there was none, or accept failed."""
@@ -86,17 +84,21 @@ class Worker:
             self._area["eagain"] = self._eagain
             return None
         except OSError:
-            self._area["errors"] += 1
+            self.failed()
             return None
-        self._log(time.monotonic_ns(), peer)
+        self.accepted(peer)
         return connection
 
-    def _log(self, now: int, peer: tuple[str, int]) -> None:
-        address = socket.inet_pton(self.listen.family, peer[0])[-4:]
-        if not self._area.append(now, address, peer[1]):
+    def accepted(self, peer: Any) -> None:
+        """Write down a connection from ``peer`` that was accepted just now."""
+        if not self._area.append(time.monotonic_ns(), *self._family.pack(peer)):
             self._area["unlogged"] += 1
         self._accepts += 1
         self._area["accepts"] = self._accepts
+
+    def failed(self) -> None:
+        """Count an accept or an answer that failed."""
+        self._area["errors"] += 1
 
     def handle(self, connection: socket.socket) -> None:
         """Work, answer one byte, hold and close."""
@@ -107,7 +109,7 @@ class Worker:
         try:
             connection.send(_GREETING)
         except OSError:
-            self._area["errors"] += 1
+            self.failed()
         self._served += 1
         self._area["served"] = self._served
         if self.hold_s and not self._blocks:
@@ -134,58 +136,3 @@ class Worker:
         """Close the held connections whose time has come."""
         while self._held and self._held[0][0] <= time.monotonic():
             self._close(self._held.popleft()[1])
-
-
-def _record_usage(area: Area, when: str) -> None:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    values = (
-        int(usage.ru_utime * 1e6),
-        int(usage.ru_stime * 1e6),
-        usage.ru_nvcsw,
-        usage.ru_nivcsw,
-    )
-    for name, value in zip(USAGE, values, strict=True):
-        area[f"{when}_{name}"] = value
-
-
-def _stop(*_: object) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Stop
-
-
-def _serve_until_stopped(strategy: Strategy, worker: Worker, area: Area) -> None:
-    # Blocked since before the fork, so that a signal that comes early waits instead of killing.
-    signal.sigwait({signal.SIGUSR1})
-    _record_usage(area, "before")
-    area["state"] = SERVING
-    try:
-        signal.signal(signal.SIGTERM, _stop)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        strategy.serve(worker)
-    except Stop:
-        _record_usage(area, "after")
-        area["state"] = STOPPED
-
-
-def run(strategy: Strategy, worker: Worker, area: Area, parent: int, ready: int) -> NoReturn:
-    """The whole life of a forked worker; never returns into the parent's code.
-
-    :param ready: pipe that is told an empty line when the worker is ready, or what went wrong
-    """
-    status = 1
-    try:
-        die_with_parent(parent)
-        strategy.prepare(worker)
-        area["pid"] = os.getpid()
-        area["cookie"] = cookie_of(worker.listener)
-        area["state"] = READY
-        os.write(ready, b"\n")
-        _serve_until_stopped(strategy, worker, area)
-        status = 0
-    except BaseException as error:
-        traceback.print_exc()
-        if area["state"] < SERVING:
-            text = f"{type(error).__name__}: {error}".replace("\n", " ")
-            os.write(ready, text.encode()[:500] + b"\n")
-    finally:
-        os._exit(status)

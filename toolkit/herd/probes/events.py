@@ -26,6 +26,7 @@ BLOCKED_IN: Final = (
     "lock",
     "signal",
     "recvmsg",
+    "io_uring",
 )
 
 EVENT: Final = np.dtype(

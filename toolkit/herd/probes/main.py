@@ -88,11 +88,10 @@ def main() -> None:
         channel.send({"event": "attached", "mode": mode, "functions": functions, "notes": notes})
         _serve_runs(session, channel)
     except HerdError as error:
-        failure = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
-        channel.send({"event": "failed", **failure})
+        channel.send({"event": "failed", **error.as_message()})
     except OSError as error:
-        message = f"the probe process cannot write what it records: {error.strerror}"
-        channel.send({"event": "failed", "message": message, "hint": None, "exit_code": 1})
+        full = HerdError(f"the probe process cannot write what it records: {error.strerror}")
+        channel.send({"event": "failed", **full.as_message()})
     channel.receive(timeout=None)
 
 

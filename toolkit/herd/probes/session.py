@@ -43,6 +43,7 @@ class Session:
         os.environ.setdefault("BCC_KERNEL_SOURCE", str(ensure_kernel_headers()))
         bcc = import_bcc()
         defines = self.probe.defines() | {
+            "AF_UNIX": "1",
             "AF_INET6": "10",
             "PID_WORDS": str(_pid_words()),
             "WORKERS": str(capacity),
@@ -71,7 +72,7 @@ class Session:
 
     def begin(self) -> None:
         """Forget the run before: counts begin at 0, arrivals at 1."""
-        for name in ("workers", "listeners", "pending", "sequence", "tally"):
+        for name in ("workers", "listeners", "pending", "requests", "sequence", "tally"):
             self._bpf[name].clear()
         self.ring.kept = 0
         self.probe.begin(self._bpf)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,11 +36,10 @@ def write_tables(
 
     :param raw: where the probes' files are; they are removed once their rows are in the tables
     """
-    family = socket.AF_INET6 if ":" in facts.config.host else socket.AF_INET
     per_worker = None
     with write.Tables(directory) as tables:
         for area in loads:
-            tables.write("connections", convert.connections(area.rows(), family))
+            tables.write("connections", convert.connections(area.rows(), facts.family))
         if facts.probes:
             per_worker = _write_events(tables, raw, facts.probe, _cast(facts, facts.probe))
         else:
@@ -57,9 +55,8 @@ def write_tables(
 
 
 def _cast(facts: Facts, probe: ProbeFacts) -> convert.Cast:
-    family = socket.AF_INET6 if ":" in facts.config.host else socket.AF_INET
     listeners = list(dict.fromkeys(facts.cookies))
-    return convert.Cast(family, facts.pids, listeners, probe.functions)
+    return convert.Cast(facts.family, facts.pids, listeners, probe.functions)
 
 
 def _write_events(

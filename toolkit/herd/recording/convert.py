@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from herd.families import Family
 from herd.probes.events import (
     BLOCKED_IN,
     FLAG_CHAINED,
@@ -53,14 +53,16 @@ def _text(codes: _Array, names: list[str | None]) -> pa.Array:
     )
 
 
-def _addresses(values: _Array, family: socket.AddressFamily) -> pa.Array:
+def _addresses(values: _Array, family: Family, missing: _Array | None = None) -> pa.Array:
     distinct, codes = np.unique(values, return_inverse=True)
-    if family == socket.AF_INET6:
-        # Four bytes are kept of an IPv6 address; the loopback range has just one.
-        names = [f"::{value:x}" for value in distinct.tolist()]
-    else:
-        names = [socket.inet_ntoa(int(value).to_bytes(4, "big")) for value in distinct.tolist()]
-    return _text(codes, list(names))
+    names = [family.text(value) for value in distinct.tolist()]
+    if missing is not None:
+        codes = np.where(missing, len(names), codes)
+    return _text(codes, [*names, None])
+
+
+def _ports(values: _Array) -> pa.Array:
+    return _null_where(values.astype("int32"), values == 0)
 
 
 def _errors(values: _Array) -> pa.Array:
@@ -92,7 +94,7 @@ class Cast:
     :param functions: the names of the functions whose calls were recorded, likewise
     """
 
-    family: socket.AddressFamily
+    family: Family
     tids: list[int]
     cookies: list[int]
     functions: list[str] = field(default_factory=list)
@@ -108,7 +110,7 @@ class Cast:
         return _null_where(cookies, index == 0)
 
 
-def connections(rows: _Array, family: socket.AddressFamily) -> pa.Table:
+def connections(rows: _Array, family: Family) -> pa.Table:
     """Rows of ``herd.traffic.log.LAYOUT`` → connections."""
     times = ("intended", "started", "established", "first_byte", "closed")
     columns: dict[str, Any] = {f"{name}_ns": _time(rows[name]) for name in times}
@@ -117,7 +119,7 @@ def connections(rows: _Array, family: socket.AddressFamily) -> pa.Table:
         columns
         | {
             "source": _addresses(rows["source"], family),
-            "port": _null_where(rows["port"].astype("int32"), rows["port"] == 0),
+            "port": _ports(rows["port"]),
             "error": _errors(rows["error"]),
         },
     )
@@ -134,7 +136,7 @@ def own_accepts(worker: int, tid: int, cookie: int, rows: _Array, cast: Cast) ->
             "tid": np.full(size, tid, "int32"),
             "listener": np.full(size, cookie, "u8"),
             "peer": _addresses(rows["peer"], cast.family),
-            "peer_port": rows["peer_port"].astype("int32"),
+            "peer_port": _ports(rows["peer_port"]),
         }
         | dict.fromkeys(("entered_ns", "cpu", "arrival", "queue_delay_ns")),
     )
@@ -149,8 +151,8 @@ def _arrivals(e: _Array, cast: Cast) -> pa.Table:
             "cpu": e["cpu"].astype("int32"),
             "listener": cast.cookie_of(e["listener"]),
             "queue_length": e["amount"].astype("int64"),
-            "peer": _addresses(e["peer"], cast.family),
-            "peer_port": e["peer_port"].astype("int32"),
+            "peer": _addresses(e["peer"], cast.family, e["peer_port"] == 0),
+            "peer_port": _ports(e["peer_port"]),
         },
     )
 
@@ -184,7 +186,7 @@ def _wakeups(e: _Array, cast: Cast) -> pa.Table:
             "running_ns": _time(e["begin"]),
             "running_cpu": _null_where(e["running_cpu"].astype("int32"), ~running),
             "slept_ns": _time(e["end"]),
-            "on_cpu_ns": e["amount"].astype("int64"),
+            "on_cpu_ns": _null_where(e["amount"].astype("int64"), ~running),
             "outcome": _text(np.where(unknown, 3, outcome), [*OUTCOMES, None]),
             "accepts": e["accepts"].astype("int32"),
             "eagain": e["eagain"].astype("int32"),
@@ -194,7 +196,7 @@ def _wakeups(e: _Array, cast: Cast) -> pa.Table:
 
 def _accepts(e: _Array, cast: Cast) -> pa.Table:
     e = e[e["result"] >= 0]
-    unjoined = e["arrival"] == 0
+    untold = e["end"] == 0  # or told only after it was accepted
     return _table(
         "accepts",
         {
@@ -205,9 +207,9 @@ def _accepts(e: _Array, cast: Cast) -> pa.Table:
             "cpu": e["cpu"].astype("int32"),
             "listener": cast.cookie_of(e["listener"]),
             "peer": _addresses(e["peer"], cast.family),
-            "peer_port": e["peer_port"].astype("int32"),
-            "arrival": _null_where(e["arrival"].astype("int64"), unjoined),
-            "queue_delay_ns": _null_where((e["time"] - e["end"]).astype("int64"), unjoined),
+            "peer_port": _ports(e["peer_port"]),
+            "arrival": _null_where(e["arrival"].astype("int64"), e["arrival"] == 0),
+            "queue_delay_ns": _null_where((e["time"] - e["end"]).astype("int64"), untold),
         },
     )
 

@@ -16,11 +16,18 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 
 
-#: Kernel functions that a wait-queue entry calls to wake its task, by the kind of waiter.
+#: Kernel functions that wake the task behind a wait-queue entry and return whether it slept, by the kind
+#: of waiter.
 WAKE_FUNCTIONS: Final = {
     "autoremove_wake_function": "accept",
     "ep_autoremove_wake_function": "epoll",
     "pollwake": "select or poll",
+    "wake_up_state": "io_uring",
+}
+#: What accept(2) calls, by family: inet and inet6, unix; and where each waits.
+ACCEPT_FUNCTIONS: Final = {
+    "inet_csk_accept": "inet_csk_wait_for_connect",
+    "unix_accept": "__skb_wait_for_more_packets",
 }
 #: Sends the signal that wakes a task in sigtimedwait: no wait-queue entry, and no wake function.
 SIGNAL_FUNCTION: Final = "sock_wake_async"
@@ -61,21 +68,25 @@ TABLES: Final[dict[str, Table]] = {
             Column("established_ns", "int64", "the client saw the connection established"),
             Column("first_byte_ns", "int64", "the worker's answer arrived"),
             Column("closed_ns", "int64", "the client saw the end, and closed"),
-            Column("source", "text", "the client's address"),
-            Column("port", "int32", "the client's port"),
+            Column("source", "text", "the client's address; a unix client has none"),
+            Column("port", "int32", "the client's port, likewise"),
             Column("error", "text", "errno's name; ENODATA: closed before the first byte"),
         ),
     ),
     "arrivals": Table(
         "one data-ready of a listener: a connection became acceptable",
         (
-            Column("arrival", "int64", "number of the arrival, from 1"),
+            Column("arrival", "int64", "number of the arrival, from 1; one may be left out"),
             Column("time_ns", "int64", "sk_data_ready of the listening socket"),
             Column("cpu", "int32", "where the notification ran"),
             Column("listener", "uint64", "cookie of the listening socket (SO_COOKIE, ss -e)"),
             Column("queue_length", "int64", "connections in the accept queue, this one included"),
-            Column("peer", "text", "the client's address"),
-            Column("peer_port", "int32", "the client's port"),
+            Column(
+                "peer",
+                "text",
+                "the client's address; null: of a connection that came from a closed listener",
+            ),
+            Column("peer_port", "int32", "the client's port, likewise"),
         ),
     ),
     "wakeups": Table(
@@ -89,18 +100,27 @@ TABLES: Final[dict[str, Table]] = {
                 "cause",
                 "text",
                 "arrival; chained: by the waker of its epoll set; handoff: by the worker that passed it a"
-                " connection; lock; other",
+                " connection; lock: by who let go a lock, such as Python's own between threads; other",
             ),
             Column("arrival", "int64", "the arrival that caused it, directly or chained"),
             Column("listener", "uint64", "cookie of that arrival's listener"),
             Column(
                 "blocked_in",
                 "text",
-                "what it waited in: accept, epoll, select, poll, signal, recvmsg, lock, other",
+                "what it waited in: accept, epoll, select, poll, io_uring, signal, recvmsg, lock,"
+                " other",
             ),
-            Column("running_ns", "int64", "first ran on a CPU"),
+            Column(
+                "running_ns",
+                "int64",
+                "first ran on a CPU; null for a wakeup on the way to accept: it is part of an arrival's",
+            ),
             Column("running_cpu", "int32", "that CPU"),
-            Column("slept_ns", "int64", "slept again"),
+            Column(
+                "slept_ns",
+                "int64",
+                "slept again; after an arrival's wakeup: to wait for connections, or having tried to accept",
+            ),
             Column("on_cpu_ns", "int64", "time on a CPU in between (4.29 s at the most)"),
             Column("outcome", "text", "productive, wasted_in_kernel or wasted_in_user"),
             Column("accepts", "int32", "connections accepted before it slept again"),
@@ -110,8 +130,12 @@ TABLES: Final[dict[str, Table]] = {
     "accepts": Table(
         "one accept that returned a connection",
         (
-            Column("time_ns", "int64", "accept returned"),
-            Column("entered_ns", "int64", "accept was called"),
+            Column("time_ns", "int64", "accept returned, or completed in an io_uring"),
+            Column(
+                "entered_ns",
+                "int64",
+                "accept was called, or submitted; a multishot one gave the connection before",
+            ),
             Column("worker", "int32", "number of the worker, from 0"),
             Column("tid", "int32", "its thread id"),
             Column("cpu", "int32", "where it returned"),
@@ -119,7 +143,11 @@ TABLES: Final[dict[str, Table]] = {
             Column("peer", "text", "the client's address"),
             Column("peer_port", "int32", "the client's port"),
             Column("arrival", "int64", "the arrival that it took"),
-            Column("queue_delay_ns", "int64", "arrival to accept's return"),
+            Column(
+                "queue_delay_ns",
+                "int64",
+                "arrival to accept's return; null: it was taken before the listener was told",
+            ),
         ),
     ),
     "calls": Table(
@@ -133,7 +161,9 @@ TABLES: Final[dict[str, Table]] = {
             Column(
                 "arrival", "int64", "the arrival that it notified of; null in accept's own calls"
             ),
-            Column("pid", "int32", "the worker that it woke, or that called it; null: a softirq's"),
+            Column(
+                "pid", "int32", "the worker that it woke, or that called it; null: the notifier's"
+            ),
             Column("depth", "int32", "how many calls of this table enclose it, there and then"),
             Column(
                 "result", "int32", "of a wake function: 1 = it woke; of accept: 1 = a connection"
@@ -144,7 +174,7 @@ TABLES: Final[dict[str, Table]] = {
         "a worker",
         (
             Column("worker", "int32", "number of the worker, from 0"),
-            Column("pid", "int32", "its process id"),
+            Column("pid", "int32", "its process id; where it is a thread, its thread id"),
             Column("listener", "uint64", "cookie of the socket that it accepts on"),
             Column(
                 "accepts",

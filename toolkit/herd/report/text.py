@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.table import Table
 from rich.text import Text
 
+from herd.families import mention
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -28,7 +30,7 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     """
     integrity = summary["integrity"]
     if not integrity["ok"]:
-        console.print(Text(_broken(integrity), "bold red"))
+        console.print(Text(broken(integrity), "bold red"))
     console.print(Text(_title(summary), "bold"))
     console.print(_figures(summary))
     comparable = summary["host"].get("latencies_comparable", True)
@@ -38,17 +40,20 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
         console.print(Text(line))
 
 
-def _broken(integrity: dict[str, Any]) -> str:
-    broken = [f"{c['name']}: {c['detail']}" for c in integrity["checks"] if c["ok"] is False]
-    return "NOT SOUND: " + "\n           ".join(broken)
+def broken(integrity: dict[str, Any]) -> str:
+    """The laws that are broken, a line each, with what was counted."""
+    laws = [f"{c['name']}: {c['detail']}" for c in integrity["checks"] if c["ok"] is False]
+    return "NOT SOUND: " + "\n           ".join(laws)
 
 
 def _title(summary: dict[str, Any]) -> str:
     config, host = summary["config"], summary["host"]
+    workers = "threads" if config.get("pool") == "threads" else "workers"
     rate = config["rate"] if isinstance(config["rate"], str) else f"{config['rate']:g}/s"
     return (
-        f"{config['strategy']}, {config['workers']} workers, {summary['connections']['attempted']}"
-        f" connections, {rate}, Linux {host['kernel']}, probe {host['probe']}"
+        f"{config['strategy']}, {config['workers']} {workers}{mention(config)},"
+        f" {summary['connections']['attempted']} connections, {rate}, Linux {host['kernel']},"
+        f" probe {host['probe']}"
     )
 
 
@@ -159,9 +164,42 @@ def _range(counts: Sequence[int]) -> str:
     return f"{low} each" if low == high else f"{low} to {high}"
 
 
+def _death(death: dict[str, Any], migrate: str | None) -> str:
+    """What became of a dead worker's connections."""
+    parts = [f"accepted and then failed: {_errors(death['in_hand'])}"]
+    if death["handed_on"]:
+        parts.append(f"accepted by another and then failed: {_errors(death['handed_on'])}")
+    if death["shares_queue"]:
+        parts.append("its accept queue is the others', too")
+    else:
+        parts.append(f"in its accept queue: {_queue(death['queue'])}, tcp_migrate_req is {migrate}")
+    after = death["accepted_after"]
+    parts.append(f"accepted by the others afterwards: {'unknown' if after is None else after}")
+    return (
+        f"worker {death['worker']} (pid {death['pid']}) {death['how']} at {death['at_s']:.3f} s; "
+        + ("; ".join(parts))
+    )
+
+
+def _queue(queue: dict[str, dict[str, int]] | None) -> str:
+    if queue is None:
+        return "unknown"
+    moved = [f"{count} migrated to worker {worker}" for worker, count in queue["migrated"].items()]
+    lost = [f"{_errors(queue['lost'])} lost"] if queue["lost"] else []
+    return ", ".join(moved + lost) or "none"
+
+
+def _errors(errors: dict[str, int] | None) -> str:
+    if errors is None:
+        return "unknown"
+    return ", ".join(f"{count} {name}" for name, count in errors.items()) or "none"
+
+
 def _notes(summary: dict[str, Any]) -> Iterator[str]:
     for note in summary["notes"]:
         yield f"note: {note}"
+    for death in summary["deaths"] or ():
+        yield _death(death, summary["host"].get("sysctls", {}).get("net.ipv4.tcp_migrate_req"))
     integrity = summary["integrity"]
     checks = integrity["checks"]
     held = sum(1 for c in checks if c["ok"])

@@ -7,11 +7,13 @@ A file defines one subclass of :class:`~herd.strategies._base.Strategy`; its ``n
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 from collections.abc import Mapping
 
 from herd.discover import modules, named, plugins, unknown
-from herd.errors import UsageError
+from herd.errors import HerdError, UsageError
+from herd.strangers import guarded
 from herd.strategies._base import Listen, Option, Prediction, Server, Strategy
 
 __all__ = [
@@ -20,19 +22,27 @@ __all__ = [
     "Prediction",
     "Server",
     "Strategy",
+    "builtin",
     "choose",
     "find",
     "load",
     "names",
     "options",
+    "predict",
     "reference",
+    "unavailable",
 ]
 
 
 def names() -> list[str]:
     """Every strategy there is, built-in ones first; imports none of them."""
-    own = [module.replace("_", "-") for module in modules(__name__)]
+    own = builtin()
     return own + [point.name for point in plugins("herd.strategies") if point.name not in own]
+
+
+def builtin() -> list[str]:
+    """Those of this package."""
+    return [module.replace("_", "-") for module in modules(__name__)]
 
 
 def reference(name: str) -> str:
@@ -50,15 +60,23 @@ def reference(name: str) -> str:
 
 def load(where: str) -> type[Strategy]:
     """Import what :func:`reference` named; an extension that fails is named in the error."""
+    found = _imported(where)
+    if isinstance(found, HerdError):
+        raise found
+    return found
+
+
+@functools.cache
+def _imported(where: str) -> type[Strategy] | HerdError:
+    """Tried once: one that hangs costs its patience once, not at each command and option."""
     module, _, attribute = where.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
-    except Exception as error:
-        raise UsageError(
-            f"strategy {where} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+        with guarded(f"strategy {where} cannot be imported"):
+            found = getattr(importlib.import_module(module), attribute)
+    except HerdError as error:
+        return error
     if not (isinstance(found, type) and issubclass(found, Strategy)):
-        raise UsageError(f"strategy {where} is not a subclass of herd.strategies.Strategy")
+        return UsageError(f"strategy {where} is not a subclass of herd.strategies.Strategy")
     return found
 
 
@@ -79,17 +97,48 @@ def options() -> dict[str, Option]:
     return found
 
 
+def _who_takes(key: str) -> list[str]:
+    takers = []
+    for name in names():
+        with contextlib.suppress(Exception):
+            takers += [name] if key in {option.name for option in find(name).options} else []
+    return takers
+
+
+def unavailable(name: str) -> str | None:
+    """Why a strategy cannot run on this host.
+
+    :raises UsageError: it couldn't say
+    """
+    with guarded(f"strategy {name} cannot be used"):
+        return find(name).unavailable()
+
+
+def predict(name: str, chosen: Mapping[str, str], workers: int) -> Prediction:
+    """What a strategy should show with these options.
+
+    :raises UsageError: it couldn't say
+    """
+    with guarded(f"strategy {name} cannot predict"):
+        return find(name)(chosen).prediction(workers)
+
+
 def choose(name: str, chosen: Mapping[str, str]) -> dict[str, str]:
     """What was chosen for a strategy, with its defaults.
 
     :raises UsageError: the strategy has no such option, or the option no such choice, or it can't be used
     """
     strategy = find(name)
+    with guarded(f"strategy {name} cannot be used"):
+        return _chosen(name, strategy, chosen)
+
+
+def _chosen(name: str, strategy: type[Strategy], chosen: Mapping[str, str]) -> dict[str, str]:
     known = {option.name: option for option in strategy.options}
     for key, value in chosen.items():
         if key not in known:
             error = unknown(f"option of strategy {name}", key, known)
-            takes = [other for other in names() if key in {o.name for o in find(other).options}]
+            takes = _who_takes(key)
             raise (
                 UsageError(error.message, f"--{key} is for {', '.join(takes)}") if takes else error
             )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol
+
+from herd.families import find
 
 
 @dataclass(frozen=True)
@@ -53,29 +55,34 @@ class Option:
 class Listen:
     """Where a run listens.
 
-    :param host: a loopback address, IPv4 or IPv6
-    :param port: 0 for a free one
+    :param host: a loopback address, or the name of a unix socket
+    :param port: 0 for a free one; a unix socket has none
     :param backlog: of ``listen(2)``; the kernel caps it at ``net.core.somaxconn``
+    :param family: one of ``herd.families.FAMILIES``
     """
 
     host: str
     port: int
     backlog: int
+    family: str = "inet"
 
-    @property
-    def family(self) -> socket.AddressFamily:
-        """AF_INET or AF_INET6."""
-        return socket.AF_INET6 if ":" in self.host else socket.AF_INET
+    def __str__(self) -> str:
+        return find(self.family).where(self.host, self.port)
+
+    def on(self, sock: socket.socket) -> Listen:
+        """The same, on the port that this socket got."""
+        return replace(self, port=find(self.family).port(sock))
 
     def bound(self, *, reuseport: bool = False) -> socket.socket:
         """A bound socket that doesn't listen yet."""
-        sock = socket.socket(self.family, socket.SOCK_STREAM)
+        family = find(self.family)
+        sock = socket.socket(family.number, socket.SOCK_STREAM)
         # Restart at once on a port with connections in TIME_WAIT; a live listener still refuses us.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuseport:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
-            sock.bind((self.host, self.port))
+            sock.bind(family.address(self.host, self.port))
         except OSError:
             sock.close()
             raise
@@ -101,11 +108,23 @@ class Server(Protocol):
     def accept(self) -> bool:
         """Accept one connection and serve it; ``False`` if there was none (EAGAIN)."""
 
-    def drain(self) -> None:
-        """Accept and serve what is there, up to ``--batch`` connections."""
+    def drain(self, take: Callable[[], socket.socket | None] | None = None) -> None:
+        """Accept and serve what is there, up to ``--batch`` connections.
+
+        :param take: accepts one connection; by default :meth:`take`
+        """
 
     def take(self) -> socket.socket | None:
         """Accept one connection, to be given to :meth:`handle`; ``None`` if there was none."""
+
+    def accepted(self, peer: Any) -> None:
+        """Write down a connection that was accepted without :meth:`take`.
+
+        :param peer: the client's address, as ``getpeername`` tells it
+        """
+
+    def failed(self) -> None:
+        """Count an accept without :meth:`take` that failed."""
 
     def handle(self, connection: socket.socket) -> None:
         """Serve a connection."""
@@ -123,7 +142,8 @@ class Server(Protocol):
 class Strategy:
     """One way to wait for connections.
 
-    A worker is made by ``fork``; :meth:`prepare` runs in it once, :meth:`serve` until it is stopped.
+    A worker is made by ``fork``, or is a thread; :meth:`prepare` runs in it once, :meth:`serve` until it is
+    stopped.
 
     :param chosen: by the name of the option; what isn't in it has its default
     """
@@ -158,6 +178,18 @@ class Strategy:
         """Why it cannot run on this host (tried, not guessed), or ``None`` if it can."""
         return None
 
+    def why_not_threads(self) -> str | None:
+        """Why workers that are threads of one process can't run it, with what was chosen, or ``None``.
+
+        Each thread has a copy of the strategy as :meth:`open` left it.
+        """
+        return None
+
+    @classmethod
+    def unsuited(cls, family: str) -> str | None:
+        """Why it can't wait on sockets of a family (``inet``, ``inet6``, ``unix``), or ``None`` if it can."""
+        return None
+
     @classmethod
     def check(cls, chosen: Mapping[str, str]) -> None:
         """Look at what was chosen, before anything is started.
@@ -165,6 +197,10 @@ class Strategy:
         :param chosen: a value for each option
         :raises UsageError: it can't be used
         """
+
+    def bereaved(self) -> str | None:
+        """Why the others may wait for ever once a worker was killed; ``None`` if they go on."""
+        return None
 
     def open(self, listen: Listen) -> socket.socket:
         """In the parent, before any fork: the socket that the workers inherit.
@@ -174,7 +210,7 @@ class Strategy:
         return listen.listening()
 
     def prepare(self, server: Server) -> None:
-        """In the worker, after the fork; what it waits on is registered here, in worker order."""
+        """In the worker, once it is there; what it waits on is registered here, in worker order."""
 
     def serve(self, server: Server) -> None:
         """In the worker: wait, accept, serve, until the worker is stopped."""

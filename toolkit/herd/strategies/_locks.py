@@ -1,13 +1,14 @@
-"""Locks between processes: the five that servers use, each with the system call that its waiters sleep in."""
+"""Locks between workers: the five that servers use, each with the system call that its waiters sleep in."""
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import errno
 import fcntl
 import mmap
 import os
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol, Self
 
 _IPC_PRIVATE: Final = 0
 _IPC_RMID: Final = 0
@@ -15,15 +16,20 @@ _SETVAL: Final = 16
 _SEM_UNDO: Final = 0x1000
 _PROCESS_SHARED: Final = 1
 _ROBUST: Final = 1
+_CLONE_NEWIPC: Final = 0x08000000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Lock(Protocol):
-    """Made in the parent, before the fork; at most one process holds it."""
+    """Made in the parent, before the fork; at most one worker holds it."""
 
-    def join(self) -> None:
-        """In each worker, once."""
+    #: Why it doesn't keep threads of one process apart.
+    why_not_threads: ClassVar[str | None] = None
+
+    def join(self) -> Self:
+        """In each worker, once: the lock as it is to be used there."""
+        return self
 
     def acquire(self) -> None:
         """Wait for it; a signal's handler may end the wait by raising."""
@@ -35,14 +41,11 @@ class Lock(Protocol):
         """In the parent, after the workers have ended."""
 
 
-class _File:
+class _File(Lock):
     """A lock on a file that has no name; the kernel lets it go when its holder dies."""
 
     def __init__(self) -> None:
         self._file = os.memfd_create("herd-lock")
-
-    def join(self) -> None:
-        """Nothing: the lock is the process's."""
 
     def remove(self) -> None:
         """Close the file."""
@@ -51,6 +54,10 @@ class _File:
 
 class Fcntl(_File):
     """POSIX record lock, fcntl(F_SETLKW): fs/locks.c."""
+
+    why_not_threads = (
+        "an fcntl lock belongs to the process, so all its threads hold it; --lock names others"
+    )
 
     def acquire(self) -> None:
         """Wait in fcntl."""
@@ -64,9 +71,11 @@ class Fcntl(_File):
 class Flock(_File):
     """BSD lock, flock(2): fs/locks.c. It belongs to the open file, so each worker opens its own."""
 
-    def join(self) -> None:
+    def join(self) -> Self:
         """Open the file anew."""
-        self._file = os.open(f"/proc/self/fd/{self._file}", os.O_RDWR | os.O_CLOEXEC)
+        own = copy.copy(self)
+        own._file = os.open(f"/proc/self/fd/{self._file}", os.O_RDWR | os.O_CLOEXEC)
+        return own
 
     def acquire(self) -> None:
         """Wait in flock."""
@@ -81,15 +90,15 @@ class _SemBuf(ctypes.Structure):
     _fields_ = (("num", ctypes.c_ushort), ("op", ctypes.c_short), ("flags", ctypes.c_short))
 
 
-class SysV:
+class SysV(Lock):
     """System V semaphore with SEM_UNDO: ipc/sem.c."""
 
     def __init__(self) -> None:
+        # In a namespace of the pool's own, where that is permitted, the kernel removes it with the last
+        # process (free_ipc_ns(), ipc/namespace.c), even if nobody lives to call remove().
+        _libc.unshare(_CLONE_NEWIPC)
         self._id = _checked(_libc.semget(_IPC_PRIVATE, 1, 0o600))
         _checked(_libc.semctl(self._id, 0, _SETVAL, 1))
-
-    def join(self) -> None:
-        """Nothing: its number is enough."""
 
     def acquire(self) -> None:
         """Wait in semop."""
@@ -104,19 +113,16 @@ class SysV:
         return int(_libc.semop(self._id, ctypes.byref(operation), ctypes.c_size_t(1)))
 
     def remove(self) -> None:
-        """It would outlive all processes."""
+        """Without a namespace of its own it would outlive all processes."""
         _libc.semctl(self._id, 0, _IPC_RMID)
 
 
-class _InMemory:
+class _InMemory(Lock):
     """A lock in memory that the workers share; its waiters sleep in futex."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, mmap.PAGESIZE)
         self._at = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(self._memory)))
-
-    def join(self) -> None:
-        """Nothing: the memory is inherited."""
 
     def remove(self) -> None:
         """It goes with the last process."""

@@ -18,8 +18,9 @@ class Accept(Strategy):
         return Prediction.exactly(
             1.0,
             who="in turn (FIFO): even shares",
-            why="inet_csk_wait_for_connect() queues itself with prepare_to_wait_exclusive(), at the"
-            " tail (net/ipv4/inet_connection_sock.c); a wakeup takes one exclusive waiter",
+            why="inet_csk_wait_for_connect() (net/ipv4/inet_connection_sock.c) and for unix sockets"
+            " __skb_wait_for_more_packets() (net/core/datagram.c) queue with prepare_to_wait_exclusive(),"
+            " at the tail; a wakeup takes one exclusive waiter",
         )
 
     def serve(self, server: Server) -> None:

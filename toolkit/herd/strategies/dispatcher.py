@@ -30,9 +30,13 @@ class Dispatcher(Strategy):
         return Prediction.exactly(
             1.0,
             who="always worker 0; a handoff wakes whoever gets the connection, and is counted apart",
-            why="only one worker is in inet_csk_accept() (net/ipv4/inet_connection_sock.c); the others"
+            why="only one worker waits for the listener (do_accept(), net/socket.c); the others"
             " sleep in recvmsg, each on a socket of its own (unix_dgram_sendmsg(), net/unix/af_unix.c)",
         )
+
+    def bereaved(self) -> str | None:
+        """Without the dispatcher there are none."""
+        return "only worker 0 accepts, and nobody takes its place"
 
     def open(self, listen: Listen) -> socket.socket:
         """Listen, and make what all inherit: a name for the workers' sockets, and a page to count on."""

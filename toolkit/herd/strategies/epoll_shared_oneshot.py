@@ -25,3 +25,7 @@ class EpollSharedOneshot(EpollShared, EpollOneshot):
             why="waiters of one set are exclusive and join at the head (ep_poll()), and ep_send_events()"
             " disarms the item (fs/eventpoll.c)",
         )
+
+    def bereaved(self) -> str | None:
+        """There is one item for all, and only who got its event arms it again."""
+        return "it had the event, and died before it armed the item again; try epoll-oneshot"

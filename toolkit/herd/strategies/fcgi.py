@@ -38,8 +38,8 @@ class Fcgi(Strategy):
         return Prediction.exactly(
             1.0,
             who="in turn (FIFO), for a program that blocks in accept as ours does",
-            why="exec changes the program, not the open file: all wait in inet_csk_wait_for_connect()"
-            " (net/ipv4/inet_connection_sock.c), exclusive, on the one socket's queue",
+            why="exec changes the program, not the open file: all wait as in strategy accept, exclusive, on"
+            " the one socket's queue (prepare_to_wait_exclusive(), kernel/sched/wait.c)",
         )
 
     @classmethod
@@ -50,6 +50,10 @@ class Fcgi(Strategy):
         except OSError as error:
             return f"/proc/PID/syscall: {error.strerror}"
         return None
+
+    def why_not_threads(self) -> str | None:
+        """It executes."""
+        return "each worker executes a program, which would take the place of all threads"
 
     @classmethod
     def check(cls, chosen: Mapping[str, str]) -> None:

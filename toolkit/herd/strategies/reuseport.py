@@ -24,6 +24,16 @@ class Reuseport(Strategy):
             " (net/core/sock_reuseport.c), and only its owner waits on it",
         )
 
+    @classmethod
+    def unsuited(cls, family: str) -> str | None:
+        """Unix sockets share no address, whatever the option says."""
+        if family != "unix":
+            return None
+        return (
+            "a name has one socket, whatever SO_REUSEPORT says (unix_bind_abstract(), net/unix/af_unix.c);"
+            " newer kernels refuse the option (sk_setsockopt(), net/core/sock.c)"
+        )
+
     def open(self, listen: Listen) -> socket.socket:
         """Hold the port, without listening, so that the workers can join it."""
         if listen.port:
@@ -32,7 +42,7 @@ class Reuseport(Strategy):
         return listen.bound(reuseport=True)
 
     def prepare(self, server: Server) -> None:
-        """Listen on a socket of this worker's own, and leave the parent's."""
+        """Listen on a socket of this worker's own, and leave the parent's; of threads the first closes it."""
         server.listener.close()
         server.listener = server.listen.listening(reuseport=True)
 

@@ -53,6 +53,18 @@ class Sigio(Strategy):
             1.0, who="always worker 0, the owner", why=f"{_WHY} nobody but the owner"
         )
 
+    def why_not_threads(self) -> str | None:
+        """Signals would tell the process."""
+        return "F_SETOWN names processes, and any thread of one may take its signal"
+
+    def bereaved(self) -> str | None:
+        """A file has one owner; nobody takes a dead one's place."""
+        return (
+            "only worker 0 is signalled; try --owner group"
+            if self.chosen["owner"] == "one"
+            else None
+        )
+
     def open(self, listen: Listen) -> socket.socket:
         """Listen, and ask for a signal; the owner is a property of the open file, so of all workers."""
         listener = super().open(listen)

@@ -9,11 +9,11 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from herd.area import Area
+from herd.families import INET, Family
 
-_IP_BIND_ADDRESS_NO_PORT: Final = 24
 _EVENTS: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 
 
@@ -32,16 +32,18 @@ class _Connection:
 class Client:
     """Opens connections to one address and sees them through: established, first byte, closed.
 
-    :param target: host and port
+    :param target: host and port, or a unix socket's name
     :param sources: addresses to connect from, in turn
     :param area: where finished connections are written
     :param request: what to send on each; it must fit into a new connection's buffer
+    :param family: of the target and the sources
     """
 
-    target: tuple[str, int]
+    target: Any
     sources: Sequence[str]
     area: Area
     request: bytes = b""
+    family: Family = INET
     started: int = 0
     established: int = 0
     finished: int = 0
@@ -50,8 +52,7 @@ class Client:
 
     def __post_init__(self) -> None:
         self.epoll = select.epoll()
-        self._family = socket.AF_INET6 if ":" in self.target[0] else socket.AF_INET
-        self._packed = [socket.inet_pton(self._family, source)[-4:] for source in self.sources]
+        self._packed = [self.family.pack((source, 0))[0] for source in self.sources]
 
     @property
     def open_now(self) -> int:
@@ -68,23 +69,24 @@ class Client:
         self.started += 1
         self.area["started"] = self.started
         try:
-            sock = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            sock = socket.socket(self.family.number, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:
             self._write(intended, started, 0, 0, self._packed[which], 0, error.errno or 0)
             return
         connection = _Connection(sock, self._packed[which], intended, started)
         try:
-            # The port is chosen by connect, when the whole four-tuple is known: it can't run out early.
-            sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-            sock.bind((self.sources[which], 0))
+            self.family.bind_source(sock, self.sources[which])
+            # A full queue lets TCP's client wait; a unix listener's refuses it at once, by EAGAIN.
             failed = sock.connect_ex(self.target)
             if failed not in (0, errno.EINPROGRESS):
                 raise OSError(failed, "connect")
-            connection.port = sock.getsockname()[1]
+            connection.port = self.family.port(sock)
         except OSError as error:
             self._finish(connection, error.errno or 0)
             return
         self._open[sock.fileno()] = connection
+        if not failed:
+            self._establish(connection)
         self.epoll.register(sock.fileno(), _EVENTS)
 
     def poll(self) -> None:
@@ -94,7 +96,7 @@ class Client:
                 self._advance(self._open[fd], events)
 
     def _advance(self, connection: _Connection, events: int) -> None:
-        if not connection.established and not self._establish(connection, events):
+        if not connection.established and not self._connected(connection, events):
             return
         if not events & (select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP):
             return
@@ -111,20 +113,23 @@ class Client:
             return
         self._finish(connection, 0 if connection.first_byte else errno.ENODATA)
 
-    def _establish(self, connection: _Connection, events: int) -> bool:
+    def _connected(self, connection: _Connection, events: int) -> bool:
         if events & select.EPOLLERR:
             failed = connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             self._finish(connection, failed)
             return False
         if not events & select.EPOLLOUT:
             return False
+        self._establish(connection)
+        return True
+
+    def _establish(self, connection: _Connection) -> None:
         connection.established = time.monotonic_ns()
         self.established += 1
         self.area["established"] = self.established
         if self.request:
             with contextlib.suppress(ConnectionError):  # what came back is still to be read
                 connection.sock.send(self.request)
-        return True
 
     def _finish(self, c: _Connection, error: int) -> None:
         self._open.pop(c.sock.fileno(), None)

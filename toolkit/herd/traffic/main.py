@@ -12,7 +12,7 @@ import select
 import time
 from typing import Final
 
-from herd import area
+from herd import area, families
 from herd.pool import log as pool_log
 from herd.process import Channel, Message, precise_timers, serve
 from herd.traffic.client import Client
@@ -26,16 +26,21 @@ _GRACE_NS: Final = 5_000_000_000
 class Load:
     """What one process sends.
 
-    :param spec: host, port, sources, connections, duration, hold, rate, pattern, request, and the areas
+    :param spec: where to and from, connections, duration, hold, rate, pattern, request, and the areas
     """
 
     def __init__(self, spec: Message, channel: Channel) -> None:
         self._spec = spec
         self._channel = channel
         areas = area.share(spec["area_fd"], LAYOUT, spec["capacity"], spec["processes"])
-        target = (spec["host"], spec["port"])
-        request = bytes.fromhex(spec["request"])
-        self.client = Client(target, spec["sources"], areas[spec["index"]], request)
+        family = families.find(spec["family"])
+        self.client = Client(
+            family.address(spec["host"], spec["port"]),
+            spec["sources"],
+            areas[spec["index"]],
+            bytes.fromhex(spec["request"]),
+            family,
+        )
 
     def _pattern(self, begin: int) -> Pattern:
         spec = self._spec

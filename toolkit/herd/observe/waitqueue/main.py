@@ -36,8 +36,7 @@ def main() -> None:
     try:
         _serve(channel)
     except HerdError as error:
-        failure = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
-        channel.send({"event": "failed", **failure})
+        channel.send({"event": "failed", **error.as_message()})
         channel.receive(timeout=None)
 
 

@@ -3,10 +3,10 @@
  * Function mode: the functions that a connection's arrival really runs through, each with its entry and its
  * return. sock_def_readable() of a listener brackets the notification; a worker was woken by it if
  * sched_waking comes inside one of the functions that a wait-queue entry calls (autoremove_wake_function()
- * for accept, ep_autoremove_wake_function() for epoll, pollwake() for select and poll). Those run with
- * interrupts off, so nothing else can come between. An interrupt that comes before, and wakes somebody
- * else, is told apart by its wait queue: a call is ours if what it is given is ours, or if our own call of
- * __wake_up_common() is the innermost. So attribution is exact.
+ * for accept, ep_autoremove_wake_function() for epoll, pollwake() for select and poll, wake_up_state() for
+ * io_uring). Those run with interrupts off, so nothing else can come between. An interrupt that comes before,
+ * and wakes somebody else, is told apart by its wait queue: a call is ours if what it is given is ours, or if
+ * our own call of __wake_up_common() is the innermost. So attribution is exact.
  *
  * A signal (O_ASYNC) goes through no wait queue: sock_wake_async(), the last that sock_def_readable() calls,
  * brackets the wakeups of workers that are blocked in sigtimedwait. It runs with interrupts on: a timeout of
@@ -140,6 +140,16 @@ static __always_inline int is_called_by_waker(struct stack *s)
 #endif
 }
 
+/* Interrupts are off: whatever io_poll_wake() wakes is its ring's worker. */
+static __always_inline int is_polled_by_ring(struct stack *s)
+{
+#ifdef FN_io_poll_wake
+	return s->depth && innermost(s)->function == FN_io_poll_wake;
+#else
+	return 0;
+#endif
+}
+
 static __always_inline int notify_enters(int ours, struct stack *s, u32 function, u32 tid, u64 queue, int wakes)
 {
 	if (ours)
@@ -203,6 +213,8 @@ ON_ENTRY(sock_def_readable)
 	struct window *open = this_window();
 	if (!s || !open || !listener) {
 		is_elsewhere(FN_sock_def_readable);
+		if (open)
+			peer_is_a_strangers(open, sk);
 		return 0;
 	}
 	begin(s, listener, 1);
@@ -265,8 +277,30 @@ WAIT_ENTRY_CALLS(autoremove_wake_function, KREAD(u32, WAITER(ctx), TASK_PID), 1)
 #ifdef FN_ep_autoremove_wake_function
 WAIT_ENTRY_CALLS(ep_autoremove_wake_function, KREAD(u32, WAITER(ctx), TASK_PID), 1)
 #endif
+#ifdef FN_io_poll_wake
+WAIT_ENTRY_CALLS(io_poll_wake, 0, 0)
+#endif
 #ifdef FN_pollwake
 WAIT_ENTRY_CALLS(pollwake, KREAD(u32, KREAD(u64, WAITER(ctx), POLLING_TASK), TASK_PID), 1)
+#endif
+
+/*
+ * io_poll_wake() returns 1 whether its worker slept or not. It adds the accept to the worker's task work, and
+ * it is wake_up_state(), called for that (task_work_add(), kernel/task_work.c), that knows who was woken.
+ */
+#ifdef FN_wake_up_state
+ON_ENTRY(wake_up_state)
+{
+	struct stack *s = this_notification();
+	int ours = s && is_polled_by_ring(s);
+	u32 tid = ours ? KREAD(u32, FIRST(ctx), TASK_PID) : 0;
+	return notify_enters(ours, s, FN_wake_up_state, tid, 0, 1);
+}
+
+ON_RETURN(wake_up_state)
+{
+	return notify_returns(FN_wake_up_state, (s32)RESULT(ctx, wake_up_state), 1);
+}
 #endif
 
 #ifdef FN_sock_wake_async
@@ -318,28 +352,36 @@ static __always_inline struct stack *my_accept(void)
 	return is_tracked(tid) ? accepting.lookup(&tid) : NULL;
 }
 
-ON_ENTRY(inet_csk_accept)
+static __always_inline int accept_enters(u32 function, u64 sk)
 {
 	u32 tid = (u32)bpf_get_current_pid_tgid();
-	u32 listener = is_tracked(tid) ? listener_of(FIRST(ctx)) : 0;
+	u32 listener = is_tracked(tid) ? listener_of(sk) : 0;
 	struct stack *s = listener ? accepting.lookup(&tid) : NULL;
 	if (!s) {
-		is_elsewhere(FN_inet_csk_accept);
+		is_elsewhere(function);
 		return 0;
 	}
 	s->depth = 0;
 	s->listener = listener;
-	push(s, FN_inet_csk_accept, tid, 0, 0);
+	push(s, function, tid, 0, 0);
 	return 0;
 }
 
-ON_RETURN(inet_csk_accept)
-{
-	struct stack *s = my_accept();
-	if (s)
-		pop(s, FN_inet_csk_accept, 0, RESULT(ctx, inet_csk_accept) != 0, 0);
-	return 0;
-}
+/* What accept(2) calls: which listener it is about, and whether it has a connection. */
+#define ACCEPTS(name, sk, succeeded)                                                     \
+	ON_ENTRY(name) { return accept_enters(FN_##name, sk); }                          \
+	ON_RETURN(name)                                                                  \
+	{                                                                                \
+		struct stack *s = my_accept();                                           \
+		if (s)                                                                   \
+			pop(s, FN_##name, 0, succeeded, 0);                              \
+		return 0;                                                                \
+	}
+
+ACCEPTS(inet_csk_accept, FIRST(ctx), RESULT(ctx, inet_csk_accept) != 0)
+#ifdef FN_unix_accept
+ACCEPTS(unix_accept, KREAD(u64, FIRST(ctx), SOCKET_SK), (s32)RESULT(ctx, unix_accept) == 0)
+#endif
 
 #define INSIDE_ACCEPT(name)                                                              \
 	ON_ENTRY(name)                                                                   \
@@ -361,6 +403,9 @@ ON_RETURN(inet_csk_accept)
 
 #ifdef FN_inet_csk_wait_for_connect
 INSIDE_ACCEPT(inet_csk_wait_for_connect)
+#endif
+#ifdef FN___skb_wait_for_more_packets
+INSIDE_ACCEPT(__skb_wait_for_more_packets)
 #endif
 #ifdef FN_prepare_to_wait_exclusive
 INSIDE_ACCEPT(prepare_to_wait_exclusive)

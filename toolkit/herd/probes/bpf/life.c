@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /* What every mode sees of a worker in the same way: it runs, it sleeps, it calls the kernel. */
 
-RAW_TRACEPOINT_PROBE(sched_switch)
+static __always_inline void close_window(void)
 {
 	struct window *open = this_window();
 	if (open)
 		open->arrival = 0;
+}
+
+RAW_TRACEPOINT_PROBE(sched_switch)
+{
+	close_window();
 	int preempted = ctx->args[0];
 	worker_switched_out((u32)bpf_get_current_pid_tgid(), !preempted && PREV_STATE(ctx));
 	worker_switched_in(KREAD(u32, ctx->args[2], TASK_PID));
@@ -14,12 +19,16 @@ RAW_TRACEPOINT_PROBE(sched_switch)
 
 RAW_TRACEPOINT_PROBE(sys_enter)
 {
-	worker_enters((struct pt_regs *)ctx->args[0], ctx->args[1]);
+	struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
+	if (ctx->args[1] == __NR_connect)
+		client_connects(regs);
+	worker_enters(regs, ctx->args[1]);
 	return 0;
 }
 
 RAW_TRACEPOINT_PROBE(sys_exit)
 {
+	close_window();
 	worker_returns(ctx->args[1]);
 	return 0;
 }

@@ -2,8 +2,8 @@
 /*
  * Tracepoint mode: sk_data_ready of a listener opens this CPU's window, and a worker that is woken
  * inside it was woken by that arrival. The window closes at the next data-ready or state change of any
- * socket, when the softirq ends, or when the CPU switches tasks: whatever comes first, the notification
- * (sock_def_readable(), net/core/sock.c) is over by then.
+ * socket, when the softirq ends (for a unix listener: the client's system call), or when the CPU switches
+ * tasks: whatever comes first, the notification (sock_def_readable(), net/core/sock.c) is over by then.
  */
 
 RAW_TRACEPOINT_PROBE(sk_data_ready)
@@ -18,6 +18,8 @@ RAW_TRACEPOINT_PROBE(sk_data_ready)
 	u32 index = listener_of(sk);
 	if (index)
 		arrival_opens(open, sk, index);
+	else
+		peer_is_a_strangers(open, sk);
 	return 0;
 }
 
@@ -34,7 +36,7 @@ RAW_TRACEPOINT_PROBE(inet_sock_set_state)
 RAW_TRACEPOINT_PROBE(softirq_exit)
 {
 	struct window *open = this_window();
-	if (open)
+	if (open && !open->in_task)
 		open->arrival = 0;
 	return 0;
 }

@@ -16,11 +16,12 @@ struct window {
 	u64 arrival; /* 0: none */
 	u64 peer_and_port;
 	u16 listener;
+	u16 in_task; /* the notification runs in the client's connect, not in a softirq */
 };
 BPF_PERCPU_ARRAY(window, struct window, 1);
 
 struct worker {
-	struct event wakeup;  /* open while wakeup.time != 0 */
+	struct event wakeup;  /* open while wakeup.time != 0; see sleep_ends() */
 	u64 on_cpu_since;
 	u64 on_cpu;
 	u64 maybe_slept; /* see worker_switched_out() */
@@ -46,6 +47,9 @@ struct pending {
 	u64 time;
 };
 BPF_TABLE("lru_hash", struct pending_key, struct pending, pending, 131072);
+
+/* The same of unix clients, which have no name: by the client's socket, from its connect on. */
+BPF_TABLE("lru_hash", u64, struct pending, connecting, 16384);
 
 BPF_ARRAY(sequence, u64, 1);
 
@@ -113,6 +117,35 @@ static __always_inline void worker_emit(struct worker *w, u64 time, u64 slept)
 		emit(&e, KIND_WAKEUP);
 }
 
+/* Calls in which a worker waits for connections: the ends of a wakeup that an arrival caused. */
+static __always_inline int waits_for_connections(u32 wait)
+{
+	switch (wait) {
+	case WAIT_ACCEPT:
+	case WAIT_EPOLL:
+	case WAIT_SELECT:
+	case WAIT_POLL:
+	case WAIT_SIGNAL:
+	case WAIT_RECVMSG:
+	case WAIT_IO_URING:
+		return 1;
+	}
+	return 0;
+}
+
+/*
+ * Whether the open wakeup is over if the worker sleeps now. An arrival's is not if the worker, on its way to
+ * accept, sleeps for something else: the GIL (a thread that has returned from epoll_wait takes it first), a lock
+ * in user space, a page from disk. It is once it has tried to accept, or waits for connections again.
+ */
+static __always_inline int sleep_ends(struct worker *w)
+{
+	struct event *e = &w->wakeup;
+	if (!e->arrival || !waits_for_connections(e->what))
+		return 1;
+	return e->accepts || e->eagain || waits_for_connections(w->wait);
+}
+
 /* A wakeup of a worker that had no time to leave its CPU: it runs on, and never "becomes running". */
 static __always_inline void worker_ran(struct worker *w)
 {
@@ -138,6 +171,19 @@ static __always_inline void chained(struct event *e)
 	e->flags = FLAG_CHAINED;
 }
 
+static __always_inline void find_cause(struct event *e, struct worker *w, struct window *open)
+{
+	if (open && open->arrival) {
+		e->arrival = open->arrival;
+		e->listener = open->listener;
+	}
+	else if (w->wait == WAIT_EPOLL)
+		chained(e);
+	else if (w->wait == WAIT_RECVMSG && current_worker())
+		e->flags = FLAG_HANDED;
+	e->what = w->wait;
+}
+
 /*
  * sched_waking, under the worker's pi_lock and only if it sleeps or is about to.
  * open: this CPU's window if the wakeup was caused by its arrival, else NULL
@@ -149,20 +195,18 @@ static __always_inline void worker_waking(u32 tid, struct window *open)
 		return;
 	u64 now = bpf_ktime_get_ns();
 	u64 time = w->wakeup.time;
-	if (time)
-		worker_emit(w, time, w->maybe_slept > time ? w->maybe_slept : now);
 	struct event e = {};
 	e.tid = tid;
 	e.cpu = bpf_get_smp_processor_id();
-	if (open && open->arrival) {
-		e.arrival = open->arrival;
-		e.listener = open->listener;
+	find_cause(&e, w, open);
+	if (time && !sleep_ends(w)) {
+		/* From a sleep on the way to accept: a row of its own; what the worker then does is the open one's. */
+		e.time = now;
+		emit(&e, KIND_WAKEUP);
+		return;
 	}
-	else if (w->wait == WAIT_EPOLL)
-		chained(&e);
-	else if (w->wait == WAIT_RECVMSG && current_worker())
-		e.flags = FLAG_HANDED;
-	e.what = w->wait;
+	if (time)
+		worker_emit(w, time, w->maybe_slept > time ? w->maybe_slept : now);
 	w->on_cpu = 0;
 	w->maybe_slept = 0;
 	w->wakeup = e;
@@ -202,7 +246,7 @@ static __always_inline void worker_switched_out(u32 tid, int sleeps)
 	if (!w->wakeup.begin)
 		return;
 	w->on_cpu += now - w->on_cpu_since;
-	if (sleeps)
+	if (sleeps && sleep_ends(w))
 		worker_emit(w, time, now);
 }
 
@@ -238,6 +282,8 @@ static __always_inline u32 wait_of(long nr)
 		return WAIT_SIGNAL;
 	case __NR_recvmsg:
 		return WAIT_RECVMSG;
+	case __NR_io_uring_enter:
+		return WAIT_IO_URING;
 	}
 	return WAIT_OTHER;
 }
@@ -280,7 +326,41 @@ static __always_inline u32 listener_of(u64 sk)
 	return index ? *index : 0;
 }
 
-static __always_inline void join_arrival(struct event *accept, u64 peer_and_port)
+static __always_inline u64 next_arrival(void)
+{
+	int zero = 0;
+	u64 *last = sequence.lookup(&zero);
+	return last ? __sync_fetch_and_add(last, 1) + 1 : 0;
+}
+
+/* The number of a unix client's arrival: whoever asks first decides, its accept or the listener's notification. */
+static __always_inline u64 agreed(struct pending *client)
+{
+	u64 mine = client->arrival;
+	if (!mine)
+		mine = next_arrival();
+	u64 theirs = __sync_val_compare_and_swap(&client->arrival, 0, mine);
+	return theirs ? theirs : mine;
+}
+
+/*
+ * A worker that was awake can have the connection before the listener is told, since unix_stream_connect()
+ * (net/unix/af_unix.c) queues it and only then, without a lock, calls sk_data_ready. The time of the arrival is not
+ * known then.
+ */
+static __always_inline void join_client(struct event *accept, u64 sk)
+{
+	u64 key = KREAD(u64, sk, UNIX_PEER);
+	struct pending *client = connecting.lookup(&key);
+	if (!client)
+		return;
+	accept->arrival = agreed(client);
+	accept->end = client->time;
+	if (client->time)
+		connecting.delete(&key);
+}
+
+static __always_inline void join_peer(struct event *accept, u64 peer_and_port)
 {
 	struct pending_key key = {.peer_and_port = peer_and_port, .listener = accept->listener};
 	struct pending *from = pending.lookup(&key);
@@ -291,23 +371,25 @@ static __always_inline void join_arrival(struct event *accept, u64 peer_and_port
 	pending.delete(&key);
 }
 
-static __always_inline void worker_accepted(struct worker *w, long result)
+/* The current task, a worker, has what accept gave it: a descriptor, or an error. */
+static __always_inline void worker_accepted(struct worker *w, u32 index, u64 entered, long result)
 {
-	u32 index = listener_of(sock_of(w->listen_fd));
-	if (!index)
-		return;
 	struct event e = {};
 	e.time = bpf_ktime_get_ns();
-	e.begin = w->entered;
+	e.begin = entered;
 	e.tid = (u32)bpf_get_current_pid_tgid();
 	e.cpu = bpf_get_smp_processor_id();
 	e.listener = index;
 	e.result = result;
 	if (result >= 0) {
-		u64 peer_and_port = peer_of(sock_of(result));
+		u64 sk = sock_of(result);
+		u64 peer_and_port = peer_of(sk);
 		e.peer = peer_and_port >> 32;
 		e.peer_port = peer_and_port & 0xffff;
-		join_arrival(&e, peer_and_port);
+		if (KREAD(u16, sk, SKC_FAMILY) == AF_UNIX)
+			join_client(&e, sk);
+		else
+			join_peer(&e, peer_and_port);
 		w->wakeup.accepts++;
 	} else if (result == -EAGAIN) {
 		w->wakeup.eagain++;
@@ -325,40 +407,8 @@ static __always_inline void worker_returns(long result)
 		worker_ran(w);
 		w->wakeup.flags |= FLAG_RETURNED;
 	}
-	if (w->wait == WAIT_ACCEPT)
-		worker_accepted(w, result);
+	u32 index = w->wait == WAIT_ACCEPT ? listener_of(sock_of(w->listen_fd)) : 0;
+	if (index)
+		worker_accepted(w, index, w->entered, result);
 	w->wait = WAIT_NONE;
-}
-
-/*
- * inet_sock_set_state comes just before the listener's data-ready, on the same CPU, for the connection
- * that arrives (tcp_child_process(), net/ipv4/tcp_minisocks.c), and names its peer.
- */
-static __always_inline void peer_arrives(struct window *open, u64 sk, u64 from, u64 to)
-{
-	if (from == BPF_TCP_SYN_RECV && to == BPF_TCP_ESTABLISHED)
-		open->peer_and_port = peer_of(sk);
-}
-
-/* A connection becomes acceptable on `sk`, one of our listeners. */
-static __always_inline void arrival_opens(struct window *open, u64 sk, u32 index)
-{
-	int zero = 0;
-	u64 *last = sequence.lookup(&zero);
-	if (!last)
-		return;
-	struct event e = {};
-	e.time = bpf_ktime_get_ns();
-	e.arrival = __sync_fetch_and_add(last, 1) + 1;
-	e.cpu = bpf_get_smp_processor_id();
-	e.listener = index;
-	e.amount = KREAD(u32, sk, SK_ACK_BACKLOG);
-	e.peer = open->peer_and_port >> 32;
-	e.peer_port = open->peer_and_port & 0xffff;
-	struct pending_key key = {.peer_and_port = open->peer_and_port, .listener = index};
-	struct pending value = {.arrival = e.arrival, .time = e.time};
-	pending.update(&key, &value);
-	open->arrival = e.arrival;
-	open->listener = index;
-	emit(&e, KIND_ARRIVAL);
 }

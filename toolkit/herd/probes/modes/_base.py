@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 from herd.errors import HostError
+from herd.probes import io_uring
 from herd.probes.btf import Btf
 
 #: C name → struct and member whose offset it stands for; used by bpf/worker.c.
@@ -16,6 +17,8 @@ WORKER_OFFSETS: Final = {
     "SKC_DADDR": ("sock", "__sk_common.skc_daddr"),
     "SKC_V6_DADDR": ("sock", "__sk_common.skc_v6_daddr"),
     "SK_ACK_BACKLOG": ("sock", "sk_ack_backlog"),
+    "SK_RECEIVE_QUEUE_LEN": ("sock", "sk_receive_queue.qlen"),
+    "UNIX_PEER": ("unix_sock", "peer"),
     "TASK_PID": ("task_struct", "pid"),
     "TASK_FILES": ("task_struct", "files"),
     "FILES_FDT": ("files_struct", "fdt"),
@@ -53,7 +56,7 @@ class Probe:
             if offset is None:
                 raise HostError(f"this kernel's BTF has no {struct}.{member}")
             found[name] = str(offset)
-        return found
+        return found | io_uring.defines(self.btf)
 
     def _prev_state(self) -> str:
         """``sched_switch`` tells prev_state since 5.18 (commit fa2c3254d7cf); before, the task does."""
@@ -87,4 +90,4 @@ class Probe:
 
     def notes(self) -> list[str]:
         """What this kernel doesn't let it see, and what follows."""
-        return []
+        return io_uring.notes(self.btf)

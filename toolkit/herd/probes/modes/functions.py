@@ -12,7 +12,7 @@ from herd.errors import HostError
 from herd.probes import permits
 from herd.probes.btf import Btf
 from herd.probes.modes._base import WORKER_OFFSETS, Probe
-from herd.recording.schema import SIGNAL_FUNCTION, WAKE_FUNCTIONS
+from herd.recording.schema import ACCEPT_FUNCTIONS, SIGNAL_FUNCTION, WAKE_FUNCTIONS
 
 #: Without these there is no bracket around a wakeup.
 _NEEDED: Final = ("sock_def_readable", "inet_csk_accept")
@@ -24,8 +24,10 @@ _STEPS: Final = (
     "__wake_up_sync_key",
     "__wake_up_common",
     "ep_poll_callback",
+    "io_poll_wake",
     SIGNAL_FUNCTION,
-    "inet_csk_wait_for_connect",
+    "unix_accept",
+    *ACCEPT_FUNCTIONS.values(),
     "prepare_to_wait_exclusive",
 )
 
@@ -39,7 +41,7 @@ class Functions(Probe):
     name = "functions"
     summary = "fentry/fexit or kprobes on sock_def_readable, the wake functions, inet_csk_accept"
     rank = 10
-    sources = ("event.h", "worker.c", "life.c", "functions.c")
+    sources = ("event.h", "worker.c", "arrival.c", "io_uring.c", "life.c", "functions.c")
     offsets = WORKER_OFFSETS | {
         "SK_WQ": ("sock", "sk_wq"),
         "SOCKET_WQ_WAIT": ("socket_wq", "wait"),
@@ -80,7 +82,7 @@ class Functions(Probe):
     def notes(self) -> list[str]:
         """Missing functions: inlined, or not in this kernel."""
         if not self.missing:
-            return []
+            return super().notes()
         waiters = WAKE_FUNCTIONS | {SIGNAL_FUNCTION: "sigtimedwait"}
         costs = [
             f"wakeups of workers in {waiters[name]} are not seen"
@@ -89,7 +91,7 @@ class Functions(Probe):
         ]
         names = ", ".join(self.missing)
         follows = "; ".join(costs) or "herd path lacks these steps, no wakeup is missed"
-        return [f"inlined in this kernel or not in it: {names}: {follows}"]
+        return [*super().notes(), f"inlined in this kernel or not in it: {names}: {follows}"]
 
     def attach(self, bpf: Any, capacity: int) -> None:
         """Kprobes only: fentry and fexit are attached as they are loaded."""
