@@ -69,7 +69,19 @@ def test_exactly_those_wake_that_the_queue_says(herd, strategy):
     refusal = strategies.find(strategy).unavailable()
     if refusal:
         pytest.skip(f"{strategy} cannot run here: {refusal}")
-    summary = herd.run(*("-s", strategy, "-n", "4", "-c", "1", "--rate", "settled", "--snapshot"))
+    check(herd, "-s", strategy)
+
+
+@pytest.mark.parametrize(
+    "how", [("--family", "unix"), ("--family", "inet6"), ("--pool", "threads")]
+)
+@pytest.mark.parametrize("strategy", ["accept", "epoll-exclusive", "epoll-shared", "poll"])
+def test_so_it_is_in_other_families_and_with_threads(herd, strategy, how):
+    check(herd, "-s", strategy, *how)
+
+
+def check(herd, *args):
+    summary = herd.run(*args, "-n", "4", "-c", "1", "--rate", "settled", "--snapshot")
     run = library.load(summary["run"])
     queues = run.waitqueue[0]["listeners"]
     woken = run.wakeups[run.wakeups["arrival"] == 1]
@@ -78,10 +90,10 @@ def test_exactly_those_wake_that_the_queue_says(herd, strategy):
     assert actual
     # Of several listeners the kernel chose one: by the predictions of that one.
     assert {queue["one_of"] for queue in queues} == {len(queues)}
-    [chosen] = [queue for queue in queues if set(queue["next_wakes"]) == actual]
+    [chosen] = [queue for queue in queues if {*queue["next_wakes_tids"], *queue["sigio"]} == actual]
     # A woken one whose turn comes before the first has accepted wakes one more.
-    assert set(chosen["then_wakes"]) <= chained
-    assert bool(chosen["then_wakes"]) == bool(chained)
+    assert set(chosen["then_wakes_tids"]) <= chained
+    assert bool(chosen["then_wakes_tids"]) == bool(chained)
 
 
 def test_a_recording_has_the_queue_before_during_and_after(herd):
