@@ -78,9 +78,17 @@ def test_ss_agrees_about_cookies_inodes_and_queues(sockets):
     assert ours[cookie(sockets[0])].queue == 1
 
 
-def test_a_process_and_its_descendants(sockets):
-    found = {listener.name for listener in listeners.find(Target(pid=os.getppid()))}
-    assert set(targets(sockets)) <= found
+def test_a_process_is_meant_with_its_descendants(sockets):
+    """A shell holds nothing; its child listens."""
+    with subprocess.Popen(
+        ["sh", "-c", '"$0" -c "$1"; true', sys.executable, LISTEN_AND_WAIT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as shell:
+        port = int(shell.stdout.readline())
+        assert [found.port for found in listeners.find(Target(pid=shell.pid))] == [port]
+        shell.stdin.close()
 
 
 def test_a_port_without_listener_is_refused_with_a_list_of_those_there_are(sockets):
