@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import os
 import platform
 from typing import Final
@@ -72,6 +73,11 @@ class _ProgLoad(ctypes.Structure):
     )
 
 
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def call(command: int, attributes: ctypes.Structure) -> int:
     """The system call; returns what it returns.
 
@@ -80,8 +86,9 @@ def call(command: int, attributes: ctypes.Structure) -> int:
     number = _SYSTEM_CALL.get(platform.machine())
     if number is None:
         raise OSError(errno.ENOSYS, f"bpf(2) is unknown on {platform.machine()}")
-    libc = ctypes.CDLL(None, use_errno=True)
-    result: int = libc.syscall(number, command, ctypes.byref(attributes), ctypes.sizeof(attributes))
+    result: int = _libc().syscall(
+        number, command, ctypes.byref(attributes), ctypes.sizeof(attributes)
+    )
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
