@@ -18,6 +18,7 @@ from herd.errors import HerdError, HostError
 from herd.facts import Facts, ProbeFacts
 from herd.pool.log import LAYOUT as POOL_LAYOUT
 from herd.pool.settle import Sleepers
+from herd.probes.task import Task
 from herd.process import Child, ChildFailed, Message, describe_exit
 from herd.recording import write
 from herd.recording.read import Recording
@@ -246,8 +247,9 @@ class _Run:
 
     def _watch(self) -> None:
         listeners = list(dict.fromkeys(self._facts.cookies))
+        tasks = [Task(pid) for pid in self._facts.pids]
         for probe in self._crew.children:
-            probe.channel.send({"do": "watch", "tids": self._facts.pids, "cookies": listeners})
+            probe.channel.send({"do": "watch", "tasks": tasks, "cookies": listeners})
         self._supervisor.expect("watching", self._crew.children, self._children())
 
     # -- run --------------------------------------------------------------------------------------
