@@ -6,10 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from herd import __version__
-from herd.config import RunConfig, as_dict
 from herd.errors import HerdError
 from herd.recording.schema import VERSION
-from herd.strategies import find
 
 
 @dataclass
@@ -29,11 +27,17 @@ class ProbeFacts:
 
 @dataclass
 class Facts:
-    """Collected while the run goes on."""
+    """Collected while the run goes on.
 
-    config: RunConfig
+    :param config: everything that decided it, by name
+    :param prediction: ``low``, ``expected`` and ``high`` wakeups per connection, ``who`` and ``why``
+    """
+
+    config: dict[str, Any]
+    prediction: dict[str, Any]
     host: dict[str, Any]
     started_at: str
+    logs: bool = True  #: whether the workers wrote down what they accepted
     begin_ns: int = 0
     end_ns: int = 0
     port: int = 0
@@ -44,14 +48,10 @@ class Facts:
     counters_after: dict[str, int] = field(default_factory=dict)
     #: The first is the one whose rows are the recording's; the others are there to judge it.
     probes: list[ProbeFacts] = field(default_factory=list)
-    attempted: int = 0
+    attempted: int | None = None  #: connections that our own load began; ``None``: it wasn't ours
+    observed: dict[str, Any] | None = None  #: what is known of a server that we did not start
     notes: list[str] = field(default_factory=list)
     ended_by: HerdError | None = None
-
-    @property
-    def logs(self) -> bool:
-        """Whether the workers wrote down what they accepted."""
-        return find(self.config.strategy).logs
 
     @property
     def probe(self) -> ProbeFacts:
@@ -60,13 +60,11 @@ class Facts:
 
     def as_json(self) -> dict[str, Any]:
         """``run.json``, without ``integrity``."""
-        strategy = find(self.config.strategy)(self.config.options)
-        prediction = strategy.prediction(self.config.workers)
         return {
             "schema": VERSION,
             "herd": __version__,
-            "config": as_dict(self.config),
-            "prediction": asdict(prediction),
+            "config": self.config,
+            "prediction": self.prediction,
             "host": self.host | {"probe": self.probe.mode},
             "clock": "CLOCK_MONOTONIC, ns",
             "started_at": self.started_at,
@@ -86,4 +84,5 @@ class Facts:
                 "logs": self.logs,
                 "exit_status": [self.exit_status.get(i) for i in range(len(self.pids))],
             },
+            "observed": self.observed,
         }

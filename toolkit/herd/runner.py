@@ -7,12 +7,13 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from herd import area, counters, limits
-from herd.config import AUTO, RunConfig, cpus
+from herd.config import AUTO, RunConfig, as_dict, cpus
 from herd.crew import Crew
 from herd.errors import HerdError, HostError
 from herd.facts import Facts, ProbeFacts
@@ -80,7 +81,10 @@ class _Run:
         self._aside = aside
         self._progress = progress
         self._picture = picture
-        self._facts = Facts(config, metadata(), datetime.now().astimezone().isoformat())
+        strategy = find_strategy(config.strategy)
+        prediction = asdict(strategy(config.options).prediction(config.workers))
+        now = datetime.now().astimezone().isoformat()
+        self._facts = Facts(as_dict(config), prediction, metadata(), now, strategy.logs)
         assert config.connections is not None
         assert config.timeout_s is not None
         self._connections = config.connections

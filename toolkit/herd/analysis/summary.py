@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from herd.analysis.words import title
 from herd.recording.schema import VERSION
 
 if TYPE_CHECKING:
@@ -17,22 +18,17 @@ _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
 def summarise(recording: Recording) -> dict[str, Any]:
     """Every figure of a run; one that couldn't be seen is ``None``."""
     run = recording.run
-    established = int(recording.connections["established_ns"].notna().sum())
     accepts = accepted(recording)
     return {
         "schema": VERSION,
         "run": str(recording.path),
+        "title": title(run),
         "config": run["config"],
         "host": run["host"],
         "complete": run["complete"],
         "ended_by": run["ended_by"],
         "notes": run["notes"],
-        "connections": {
-            "attempted": run["load"]["attempted"],
-            "established": established,
-            "failed": run["load"]["attempted"] - _answered(recording),
-            "errors": _errors(recording),
-        },
+        "connections": _connections(recording),
         "arrivals": len(recording.arrivals) if seen(recording) else None,
         "accepts": accepts,
         "signals": _signals(recording),
@@ -48,6 +44,20 @@ def summarise(recording: Recording) -> dict[str, Any]:
     }
 
 
+def _connections(recording: Recording) -> dict[str, Any]:
+    """As the clients saw them; unknown where they weren't ours."""
+    attempted = recording.run["load"]["attempted"]
+    if attempted is None:
+        return dict.fromkeys(("attempted", "established", "failed", "errors"))
+    answered = int(recording.connections["error"].isna().sum())
+    return {
+        "attempted": attempted,
+        "established": int(recording.connections["established_ns"].notna().sum()),
+        "failed": attempted - answered,
+        "errors": _errors(recording),
+    }
+
+
 def _signals(recording: Recording) -> int | None:
     """Signals that told workers of connections; ``None`` where nobody counted them."""
     signals = recording.workers["signals"]
@@ -58,10 +68,6 @@ def _errors(recording: Recording) -> dict[str, int]:
     """How many connections met each error; errno's names."""
     counts = recording.connections["error"].value_counts()
     return {str(name): int(count) for name, count in counts.items() if count}
-
-
-def _answered(recording: Recording) -> int:
-    return int(recording.connections["error"].isna().sum())
 
 
 def seen(recording: Recording) -> bool:
@@ -83,7 +89,9 @@ def per_connection(recording: Recording, accepts: int | None) -> float | None:
 def _held(recording: Recording, accepts: int | None) -> bool | None:
     measured = per_connection(recording, accepts)
     predicted = recording.run["prediction"]
-    return None if measured is None else predicted["low"] <= measured <= predicted["high"]
+    if measured is None or predicted["low"] is None:
+        return None
+    return bool(predicted["low"] <= measured <= predicted["high"])
 
 
 def _wakeups(recording: Recording, accepts: int | None) -> dict[str, Any]:

@@ -63,22 +63,6 @@ def background() -> str:
     return _FAINT
 
 
-def title(run: Mapping[str, Any]) -> str:
-    """What was run, in a line: strategy, workers, connections and how they came."""
-    config = run["config"]
-    parts = [
-        f"{config['strategy']}, {config['workers']} workers",
-        f"{run['load']['attempted']:,} connections",
-    ]
-    rate = config["rate"]
-    parts.append(rate if isinstance(rate, str) else f"{rate:g}/s")
-    if config["work_us"]:
-        parts.append(f"{config['work_us']:g} µs of work")
-    if config["hold_s"]:
-        parts.append(f"held {config['hold_s'] * 1000:g} ms")
-    return ", ".join(parts)
-
-
 def where(run: Mapping[str, Any]) -> str:
     """Where it was run, in a line: kernel, CPUs, probe, date."""
     host = run["host"]

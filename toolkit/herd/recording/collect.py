@@ -37,7 +37,7 @@ def write_tables(
 
     :param raw: where the probes' files are; they are removed once their rows are in the tables
     """
-    family = socket.AF_INET6 if ":" in facts.config.host else socket.AF_INET
+    family = socket.AF_INET6 if ":" in facts.config["host"] else socket.AF_INET
     per_worker = None
     with write.Tables(directory) as tables:
         for area in loads:
@@ -57,7 +57,7 @@ def write_tables(
 
 
 def _cast(facts: Facts, probe: ProbeFacts) -> convert.Cast:
-    family = socket.AF_INET6 if ":" in facts.config.host else socket.AF_INET
+    family = socket.AF_INET6 if ":" in facts.config["host"] else socket.AF_INET
     listeners = list(dict.fromkeys(facts.cookies))
     return convert.Cast(family, facts.pids, listeners, probe.functions)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _BARS_A_LINE: Final = 64
+_LEVEL_STYLES: Final = {"fine": "green", "worth knowing": "yellow", "worth fixing": "bold yellow"}
 _LATENCIES: Final = {
     "wake_latency": "wake latency",
     "queue_delay": "queue delay",
@@ -29,9 +30,14 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     integrity = summary["integrity"]
     if not integrity["ok"]:
         console.print(Text(_broken(integrity), "bold red"))
-    console.print(Text(_title(summary), "bold"))
+    host = summary["host"]
+    where = f"Linux {host['kernel']}, probe {host['probe']}"
+    console.print(Text(f"{summary['title']}, {where}", "bold"))
+    if "verdict" in summary:
+        verdict = summary["verdict"]
+        console.print(Text(f"{verdict['level']}: {verdict['text']}", _LEVEL_STYLES[verdict["level"]]))
     console.print(_figures(summary))
-    comparable = summary["host"].get("latencies_comparable", True)
+    comparable = host.get("latencies_comparable", True)
     for part in (_latencies(summary["latency_us"], comparable), _bars(summary["workers"])):
         console.print(part)
     for line in _notes(summary):
@@ -41,15 +47,6 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
 def _broken(integrity: dict[str, Any]) -> str:
     broken = [f"{c['name']}: {c['detail']}" for c in integrity["checks"] if c["ok"] is False]
     return "NOT SOUND: " + "\n           ".join(broken)
-
-
-def _title(summary: dict[str, Any]) -> str:
-    config, host = summary["config"], summary["host"]
-    rate = config["rate"] if isinstance(config["rate"], str) else f"{config['rate']:g}/s"
-    return (
-        f"{config['strategy']}, {config['workers']} workers, {summary['connections']['attempted']}"
-        f" connections, {rate}, Linux {host['kernel']}, probe {host['probe']}"
-    )
 
 
 def _grid() -> Table:
@@ -68,18 +65,8 @@ def _figures(summary: dict[str, Any]) -> Table:
 
 def _rows(summary: dict[str, Any]) -> Iterator[tuple[str, str | Text]]:
     wakeups, prediction = summary["wakeups"], summary["prediction"]
-    expected = f"predicted {prediction['expected']:g}"
-    if wakeups["per_connection"] is None:
-        yield "wakeups/connection", Text(f"unknown ({expected})", "yellow")
-    else:
-        verdict = "held" if prediction["held"] else "NOT held; it is for idle workers"
-        style = "green" if prediction["held"] else "yellow"
-        yield (
-            "wakeups/connection",
-            Text(f"{wakeups['per_connection']:.2f}  ({expected}: ")
-            + Text(verdict, style)
-            + Text(")"),
-        )
+    yield "wakeups/connection", _per_connection(wakeups["per_connection"], prediction)
+    if wakeups["total"] is not None:
         yield (
             "wakeups",
             f"{wakeups['total']} = {wakeups['productive']} productive + {wakeups['wasted_in_kernel']} wasted"
@@ -89,10 +76,25 @@ def _rows(summary: dict[str, Any]) -> Iterator[tuple[str, str | Text]]:
     if summary["signals"] and summary["accepts"]:
         each = summary["signals"] / summary["accepts"]
         yield "signals/connection", f"{each:.2f}  ({summary['signals']} received by the workers)"
-    yield "predicted to wake", prediction["who"]
+    if prediction["who"]:
+        yield "predicted to wake", prediction["who"]
     unknown = summary["accepts"] is None
     yield "fairness", "unknown" if unknown else _fairness(summary["fairness"])
     yield "cost/connection", _cost(summary["cost"])
+
+
+def _per_connection(each: float | None, prediction: dict[str, Any]) -> Text:
+    expected, held = prediction["expected"], prediction["held"]
+    predicted = "" if expected is None else f"predicted {expected:g}"
+    if each is None:
+        return Text(f"unknown ({predicted})" if predicted else "unknown", "yellow")
+    text = Text(f"{each:.2f}")
+    if not predicted:
+        return text
+    if held is None:
+        return text + Text(f"  ({predicted}, when idle)")
+    words = ("held", "green") if held else ("NOT held; it is for idle workers", "yellow")
+    return text + Text(f"  ({predicted}: ") + Text(*words) + Text(")")
 
 
 def _apart(wakeups: dict[str, Any]) -> str:
