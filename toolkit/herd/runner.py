@@ -55,7 +55,7 @@ def run(
     if why_not:
         raise HostError(f"strategy {config.strategy} cannot run here: {why_not}", "herd strategies")
     limits.check(config)
-    directory, aside = write.place(config)
+    directory, aside = write.place(config.output, config.label)
     if crew is not None:
         return _Run(config, directory, aside, progress, picture, crew).run()
     with Crew(config.probes, config.workers) as own:
@@ -344,7 +344,7 @@ class _Run:
         except OSError as error:
             recording = self._rescue(error)
         if self._facts.ended_by:
-            raise _kept(self._facts.ended_by, recording)
+            raise write.kept(self._facts.ended_by, recording)
         return recording
 
     def _write_to(self, directory: Path, aside: Path) -> Recording:
@@ -376,13 +376,3 @@ def _preload(picture: bool) -> None:
         import scipy.special  # noqa: F401
 
         from herd.plots import overview  # noqa: F401
-
-
-def _kept(error: HerdError, recording: Recording) -> HerdError:
-    """The same error, with where the data is."""
-    kept = type(error)(
-        f"{error.message}\nwhat was recorded until then is kept, marked incomplete: {recording.path}",
-        error.hint,
-    )
-    kept.recording = recording
-    return kept

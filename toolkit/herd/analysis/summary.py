@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from herd.analysis.verdict import judge
 from herd.analysis.words import title
 from herd.recording.schema import VERSION
 
@@ -19,7 +21,7 @@ def summarise(recording: Recording) -> dict[str, Any]:
     """Every figure of a run; one that couldn't be seen is ``None``."""
     run = recording.run
     accepts = accepted(recording)
-    return {
+    summary = {
         "schema": VERSION,
         "run": str(recording.path),
         "title": title(run),
@@ -42,6 +44,7 @@ def summarise(recording: Recording) -> dict[str, Any]:
         "calls": run["probe"]["calls"],
         "integrity": run["integrity"],
     }
+    return summary | ({"verdict": asdict(judge(recording, summary))} if run.get("observed") else {})
 
 
 def _connections(recording: Recording) -> dict[str, Any]:

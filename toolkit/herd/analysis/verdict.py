@@ -28,17 +28,16 @@ class Verdict:
     text: str
 
 
-def judge(recording: Recording) -> Verdict | None:
-    """The verdict on an observed server; ``None`` for a run of our own, whose strategy was chosen."""
-    observed = recording.run.get("observed")
-    if observed is None:
-        return None
-    wakeups = recording.summary["wakeups"]
-    if wakeups["total"] is None:
+def judge(recording: Recording, summary: dict[str, Any]) -> Verdict:
+    """The verdict on an observed server.
+
+    :param summary: its figures, as :func:`herd.analysis.summary.summarise` has them
+    """
+    if summary["wakeups"]["total"] is None:
         return Verdict(KNOW, "wakeups are unknown: no probe could be attached")
-    if not recording.summary["arrivals"]:
+    if not summary["arrivals"]:
         return _unvisited(recording.run)
-    return _visited(recording, observed)
+    return _visited(recording, summary)
 
 
 def _unvisited(run: dict[str, Any]) -> Verdict:
@@ -50,10 +49,10 @@ def _unvisited(run: dict[str, Any]) -> Verdict:
     return Verdict(KNOW if expected > _HERD else FINE, text)
 
 
-def _visited(recording: Recording, observed: dict[str, Any]) -> Verdict:
-    each = recording.summary["wakeups"]["per_connection"]
+def _visited(recording: Recording, summary: dict[str, Any]) -> Verdict:
+    each = summary["wakeups"]["per_connection"]
     share = wasted_cpu_share(recording)
-    figures = _figures(recording, share)
+    figures = _figures(summary, share, _seconds(recording.run))
     if each is None:
         return Verdict(KNOW, f"{figures}: connections came, and none was accepted")
     if each >= _HERD:
@@ -63,7 +62,7 @@ def _visited(recording: Recording, observed: dict[str, Any]) -> Verdict:
             if level == FIX
             else "a herd, but a cheap one at this rate"
         )
-        return Verdict(level, "; ".join(filter(None, [f"{figures}: {why}", observed["advice"]])))
+        return Verdict(level, "; ".join(filter(None, [f"{figures}: {why}", recording.run["observed"]["advice"]])))
     busiest = _busiest(recording)
     if busiest >= _LOPSIDED:
         text = f"{figures}; one worker took {busiest:.0%} of the connections: no herd, but uneven"
@@ -71,10 +70,9 @@ def _visited(recording: Recording, observed: dict[str, Any]) -> Verdict:
     return Verdict(FINE, f"{figures}: no herd")
 
 
-def _figures(recording: Recording, share: float) -> str:
-    summary = recording.summary
+def _figures(summary: dict[str, Any], share: float, seconds: float) -> str:
     wakeups = summary["wakeups"]
-    rate = summary["arrivals"] / _seconds(recording.run)
+    rate = summary["arrivals"] / seconds
     each = "unknown" if wakeups["per_connection"] is None else f"{wakeups['per_connection']:.2f}"
     wasted = wakeups["wasted"] / wakeups["total"] if wakeups["total"] else 0.0
     return (

@@ -43,7 +43,7 @@ def write_tables(
         for area in loads:
             tables.write("connections", convert.connections(area.rows(), family))
         if facts.probes:
-            per_worker = _write_events(tables, raw, facts.probe, _cast(facts, facts.probe))
+            per_worker = write_events(tables, raw, facts.probe, _cast(facts, facts.probe))
         else:
             _write_own_accepts(tables, facts, pool)
         tables.write("workers", _workers(facts, pool, per_worker))
@@ -51,7 +51,7 @@ def write_tables(
         aside = directory / f"check-{check.mode}"
         aside.mkdir(exist_ok=True)
         with write.Tables(aside, ("arrivals", "wakeups", "accepts")) as tables:
-            _write_events(tables, raw, check, _cast(facts, check))
+            write_events(tables, raw, check, _cast(facts, check))
     for probe in facts.probes:
         (raw / probe.raw).unlink(missing_ok=True)
 
@@ -62,7 +62,7 @@ def _cast(facts: Facts, probe: ProbeFacts) -> convert.Cast:
     return convert.Cast(family, facts.pids, listeners, probe.functions)
 
 
-def _write_events(
+def write_events(
     tables: write.Tables, raw: Path, probe: ProbeFacts, cast: convert.Cast
 ) -> np.ndarray[Any, Any]:
     """A probe's rows; returns wakeups by an arrival, the wasted ones, and accepts, by worker."""

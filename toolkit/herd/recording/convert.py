@@ -96,6 +96,10 @@ class Cast:
     cookies: list[int]
     functions: list[str] = field(default_factory=list)
 
+    def knows(self, tids: _Array) -> _Array:
+        """Which thread ids are workers'."""
+        return np.isin(tids, self.tids)
+
     def worker_of(self, tids: _Array) -> _Array:
         """Worker numbers of thread ids."""
         order = np.argsort(self.tids)
@@ -246,5 +250,7 @@ def events(path: Path, cast: Cast) -> Iterator[tuple[str, pa.Table]]:
             left -= len(chunk)
             for name, (kind, convert) in _KINDS.items():
                 part = chunk[chunk["kind"] == kind]
+                if name in ("wakeups", "accepts"):
+                    part = part[cast.knows(part["tid"])]
                 if len(part):
                     yield name, convert(part, cast)
