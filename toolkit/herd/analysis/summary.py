@@ -44,7 +44,24 @@ def summarise(recording: Recording) -> dict[str, Any]:
         "calls": run["probe"]["calls"],
         "integrity": run["integrity"],
     }
-    return summary | ({"verdict": asdict(judge(recording, summary))} if run.get("observed") else {})
+    return summary | (_of_a_stranger(recording, summary) if run.get("observed") else {})
+
+
+def _of_a_stranger(recording: Recording, summary: dict[str, Any]) -> dict[str, Any]:
+    """What is said of a server that was observed, and not of a run of our own."""
+    return {"verdict": asdict(judge(recording, summary)), "overhead": _overhead(recording.run)}
+
+
+def _overhead(run: dict[str, Any]) -> dict[str, float | None]:
+    """What looking cost: CPU time ÷ time observed, 1 is one CPU; ``None`` where it wasn't measured."""
+    overhead = run["observed"]["overhead"] or {"programs": None, "reader_ns": None}
+    programs, reader_ns = overhead["programs"], overhead["reader_ns"]
+    passed_ns = max(1, run["end_ns"] - run["begin_ns"])
+    return {
+        "programs_cpu": programs["ns"] / passed_ns if programs else None,
+        "programs_ns_per_run": programs["ns"] / programs["runs"] if programs else None,
+        "reader_cpu": None if reader_ns is None else reader_ns / passed_ns,
+    }
 
 
 def _connections(recording: Recording) -> dict[str, Any]:

@@ -100,7 +100,7 @@ class _Observation:
         prediction = dict.fromkeys(("low", "expected", "high", "who", "why"))
         now = datetime.now().astimezone().isoformat()
         self._facts = Facts(config, prediction, metadata(), now, logs=False)
-        self._observed: dict[str, Any] = {"server": self._server, "advice": None}
+        self._observed: dict[str, Any] = {"server": self._server, "advice": None, "overhead": None}
         self._queued = {"before": _queued(listeners), "after": None}
 
     def run(self, *, picture: bool) -> Recording:
@@ -203,7 +203,10 @@ class _Observation:
         probe = self._probe
         probe.produced, probe.kept, probe.lost = (stopped[k] for k in ("produced", "kept", "lost"))
         probe.calls = stopped["calls"]
-        self._observed["cost"] = stopped["cost"]
+        self._observed["overhead"] = {
+            "programs": stopped["cost"],
+            "reader_ns": stopped["reader_ns"],
+        }
         if stopped["unfollowed"]:
             self._facts.notes.append(f"{stopped['unfollowed']} threads were too many to be followed")
 

@@ -8,6 +8,7 @@ kernel's ring to a file.
 from __future__ import annotations
 
 import os
+import time
 from typing import Final
 
 from herd.errors import HerdError, HostError
@@ -40,6 +41,7 @@ class Recorder:
 
     def __init__(self, session: Session, path: str) -> None:
         self._session = session
+        self._began_ns = time.process_time_ns()
         self._out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         session.begin()
 
@@ -55,6 +57,7 @@ class Recorder:
         os.write(self._out, still_open.tobytes())
         os.close(self._out)
         tally |= {"kept": self._session.ring.kept, "unfinished": len(still_open)}
+        tally["reader_ns"] = time.process_time_ns() - self._began_ns
         return {"event": "stopped", **tally}
 
 

@@ -81,6 +81,8 @@ def _rows(summary: dict[str, Any]) -> Iterator[tuple[str, str | Text]]:
     unknown = summary["accepts"] is None
     yield "fairness", "unknown" if unknown else _fairness(summary["fairness"])
     yield "cost/connection", _cost(summary["cost"])
+    if "overhead" in summary:
+        yield "overhead of looking", _overhead(summary["overhead"])
 
 
 def _per_connection(each: float | None, prediction: dict[str, Any]) -> Text:
@@ -119,6 +121,15 @@ def _cost(cost: dict[str, float | None]) -> str:
     if cost["wasted_cpu_us_per_connection"] is not None:
         text += f" ({cost['wasted_cpu_us_per_connection']:.0f} µs in wasted wakeups)"
     return text + f", {cost['switches_per_connection']:.1f} context switches"
+
+
+def _overhead(overhead: dict[str, float | None]) -> str:
+    if overhead["programs_cpu"] is None or overhead["reader_cpu"] is None:
+        return "unknown"
+    return (
+        f"{overhead['programs_cpu']:.2%} of one CPU in the kernel ({overhead['programs_ns_per_run']:.0f} ns"
+        f" an event, of all tasks), {overhead['reader_cpu']:.2%} to read"
+    )
 
 
 def _latencies(latency: dict[str, dict[str, float] | None], comparable: bool) -> Table:
