@@ -100,9 +100,7 @@ class Supervisor:
             tick()
         return [self._said.pop((child, event)) for child in children]
 
-    def watch(
-        self, watched: list[Child], seconds: float | None, tick: Callable[[], None]
-    ) -> None:
+    def watch(self, watched: list[Child], seconds: float | None, tick: Callable[[], None]) -> None:
         """Let time pass while ``watched`` go on living.
 
         :param seconds: ``None``: until something is raised

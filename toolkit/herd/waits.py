@@ -26,7 +26,7 @@ _WAITS: Final = {
 
 
 def sleeping_call(tid: int) -> tuple[int, int] | None:
-    """The system call in which a task sleeps: its number and first argument; ``None``: it runs, or is gone."""
+    """The system call in which a task sleeps: its number and first argument; ``None``: none."""
     try:
         words = Path(f"/proc/{tid}/syscall").read_text().split()
     except OSError:

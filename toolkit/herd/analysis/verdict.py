@@ -62,7 +62,10 @@ def _visited(recording: Recording, summary: dict[str, Any]) -> Verdict:
             if level == FIX
             else "a herd, but a cheap one at this rate"
         )
-        return Verdict(level, "; ".join(filter(None, [f"{figures}: {why}", recording.run["observed"]["advice"]])))
+        return Verdict(
+            level,
+            "; ".join(filter(None, [f"{figures}: {why}", recording.run["observed"]["advice"]])),
+        )
     busiest = _busiest(recording)
     if busiest >= _LOPSIDED:
         text = f"{figures}; one worker took {busiest:.0%} of the connections: no herd, but uneven"

@@ -45,7 +45,7 @@ def command(
 
     TARGET is :PORT, ADDRESS:PORT or unix:PATH. The server is not touched: nothing is restarted, no setting
     is changed, and it doesn't notice when the probes go. Workers that it starts meanwhile are watched, too.
-    Ctrl-C ends the observation early; what was seen until then is the result. It takes root (see herd doctor).
+    Ctrl-C ends the observation early; what was seen until then is the result. It takes root (herd doctor).
 
     \b
     Examples:
@@ -61,7 +61,7 @@ def command(
 
     meant = targets.parse(target, pid)
     try:
-        with _live(str(meant), quiet or as_json) as show:
+        with _live(str(meant), quiet) as show:
             recording = observe(
                 meant, duration_s=duration or None, probe=probe, output=output, show=show
             )
@@ -76,17 +76,22 @@ def command(
 
 @contextmanager
 def _live(title: str, quiet: bool) -> Iterator[Callable[[Frame], None]]:
-    """A table that is redrawn, on stderr, if that is a terminal."""
+    """On stderr: a table that is redrawn, or without a terminal one line once it has begun."""
     from rich.console import Console
     from rich.live import Live
 
     from herd.observe.live import Board
 
     console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield lambda frame: None
+    if not console.is_terminal:
+        yield lambda frame: _say_once(title, frame, quiet)
         return
     board = Board(title)
     with Live(console=console, transient=True, auto_refresh=False) as live:
         live.update(f"{title}: attaching", refresh=True)
         yield lambda frame: live.update(board.table(frame), refresh=True)
+
+
+def _say_once(title: str, frame: Frame, quiet: bool) -> None:
+    if not frame.passed_s and not quiet:
+        click.echo(f"observing {title}", err=True)

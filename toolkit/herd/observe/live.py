@@ -22,7 +22,9 @@ class Board:
 
     def table(self, frame: Frame) -> Table:
         """A row a worker, the most woken first."""
-        table = Table(title=f"{self._title}, {frame.passed_s:.0f} s", title_justify="left", box=None)
+        table = Table(
+            title=f"{self._title}, {frame.passed_s:.0f} s", title_justify="left", box=None
+        )
         table.add_column("worker", no_wrap=True)
         for name in ("accepts/s", "wakeups/s", "wasted", "wake latency", "CPU"):
             table.add_column(name, justify="right", no_wrap=True)

@@ -64,7 +64,7 @@ def observe(
     """Observe a server and return the recording.
 
     :param duration_s: ``None``: until interrupted, or the server ends
-    :param show: called about once a second
+    :param show: called as it begins, then about once a second
     :raises HerdError: nothing listens there, no probe can be attached, or (with the recording kept) the
         observation ended early
     """
@@ -145,6 +145,7 @@ class _Observation:
         facts = self._facts
         facts.counters_before = facts.counters_after = counters.snapshot()
         facts.begin_ns = self._shown_ns = time.monotonic_ns()
+        self._show(Frame(0.0, 0.0, {}, self._crowd))
         try:
             self._supervisor.watch(self._crew.children, self._config["duration_s"], self._tick)
         except (Gone, Interrupted) as end:
@@ -170,7 +171,9 @@ class _Observation:
         try:
             found = find(self._target)
         except HerdError as error:
-            raise Gone(f"after {passed_s:.1f} s {self._server} had closed what it listened on") from error
+            raise Gone(
+                f"after {passed_s:.1f} s {self._server} had closed what it listened on"
+            ) from error
         fresh = {x.cookie: x for x in found if x.cookie not in self._listeners}
         if fresh:
             self._meet(fresh, passed_s)
@@ -179,13 +182,17 @@ class _Observation:
         held = holders.look({listener.inode for listener in fresh.values()}).holders
         comm = _most(holder.comm for holder in held)
         if comm != self._server:
-            raise Gone(f"after {passed_s:.1f} s another program, {comm}, listened on {self._target}")
+            raise Gone(
+                f"after {passed_s:.1f} s another program, {comm}, listened on {self._target}"
+            )
         self._listeners |= fresh
         tids = threads_of({holder.pid for holder in held})
         new = [tid for tid in tids if tid not in self._crowd.members]
         self._crowd.look(new)
         self._follow(fresh, new)
-        self._facts.notes.append(f"after {passed_s:.1f} s {comm} listened on {len(fresh)} more sockets")
+        self._facts.notes.append(
+            f"after {passed_s:.1f} s {comm} listened on {len(fresh)} more sockets"
+        )
 
     # -- stop -------------------------------------------------------------------------------------
 
@@ -208,7 +215,9 @@ class _Observation:
             "reader_ns": stopped["reader_ns"],
         }
         if stopped["unfollowed"]:
-            self._facts.notes.append(f"{stopped['unfollowed']} threads were too many to be followed")
+            self._facts.notes.append(
+                f"{stopped['unfollowed']} threads were too many to be followed"
+            )
 
     # -- write ------------------------------------------------------------------------------------
 
@@ -226,7 +235,9 @@ class _Observation:
         tids = [member.tid for member in workers]
         cast = convert.Cast(socket.AF_INET, tids, facts.cookies, self._probe.functions)
         collect.write_tables(self._aside, facts, cast, workers)
-        recording = recordings.finish(self._aside, self._directory, facts.as_json(), picture=picture)
+        recording = recordings.finish(
+            self._aside, self._directory, facts.as_json(), picture=picture
+        )
         if facts.ended_by:
             raise write.kept(facts.ended_by, recording)
         return recording

@@ -48,9 +48,7 @@ class Tail:
 
     def _next(self) -> _Array:
         try:
-            records = np.fromfile(
-                self._path, RECORD, _CHUNK, offset=self._read * RECORD.itemsize
-            )
+            records = np.fromfile(self._path, RECORD, _CHUNK, offset=self._read * RECORD.itemsize)
         except FileNotFoundError:
             records = np.empty(0, RECORD)
         self._read += len(records)

@@ -30,9 +30,7 @@ def draw(recording: Recording) -> Figure:
     figure = _style.figure(13, 8)
     axes = figure.subplot_mosaic([["who", "who"], ["workers", "latency"]], height_ratios=[1.15, 1])
     figure.suptitle(f"{_answer(recording)}\n", x=0.01, ha="left", fontsize=17, fontweight="bold")
-    figure.text(
-        0.01, 0.938, f"{title(recording.run)}.  {_style.where(recording.run)}", fontsize=11
-    )
+    figure.text(0.01, 0.938, f"{title(recording.run)}.  {_style.where(recording.run)}", fontsize=11)
     _who(axes["who"], recording)
     _workers(axes["workers"], recording)
     _latency(axes["latency"], recording)

@@ -1,8 +1,8 @@
 """The probe process: bcc lives and may die here, not in the controller.
 
 It is told ``{...spec}``, then for each run ``{"do": "record"}``, ``{"do": "watch"}`` (once more if others are
-to be watched, too) and ``{"do": "stop"}``. It says ``attached``, then ``recording``, ``watching`` and ``stopped``, or ``failed``. In a run it drains the
-kernel's ring to a file.
+to be watched, too) and ``{"do": "stop"}``. It says ``attached``, then ``recording``, ``watching`` and
+``stopped``, or ``failed``. In a run it drains the kernel's ring to a file.
 """
 
 from __future__ import annotations

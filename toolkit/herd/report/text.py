@@ -35,7 +35,9 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     console.print(Text(f"{summary['title']}, {where}", "bold"))
     if "verdict" in summary:
         verdict = summary["verdict"]
-        console.print(Text(f"{verdict['level']}: {verdict['text']}", _LEVEL_STYLES[verdict["level"]]))
+        console.print(
+            Text(f"{verdict['level']}: {verdict['text']}", _LEVEL_STYLES[verdict["level"]])
+        )
     console.print(_figures(summary))
     comparable = host.get("latencies_comparable", True)
     for part in (_latencies(summary["latency_us"], comparable), _bars(summary["workers"])):
