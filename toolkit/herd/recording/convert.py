@@ -185,7 +185,7 @@ def _wakeups(e: _Array, cast: Cast) -> pa.Table:
             "running_ns": _time(e["begin"]),
             "running_cpu": _null_where(e["running_cpu"].astype("int32"), ~running),
             "slept_ns": _time(e["end"]),
-            "on_cpu_ns": e["amount"].astype("int64"),
+            "on_cpu_ns": _null_where(e["amount"].astype("int64"), ~running),
             "outcome": _text(np.where(unknown, 3, outcome), [*OUTCOMES, None]),
             "accepts": e["accepts"].astype("int32"),
             "eagain": e["eagain"].astype("int32"),

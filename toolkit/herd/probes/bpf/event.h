@@ -5,6 +5,8 @@
  *
  * A record is a finished row, not a raw event: a wakeup is emitted once, when the worker sleeps
  * again, with all that happened between. That is a third of the traffic, and nothing needs pairing.
+ * A sleep on the way to accept does not end a wakeup that an arrival caused (sleep_ends(), worker.c); what
+ * ends such a sleep is a record without begin and end.
  */
 #define KIND_ARRIVAL 1
 #define KIND_WAKEUP 2

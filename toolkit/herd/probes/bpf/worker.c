@@ -20,7 +20,7 @@ struct window {
 BPF_PERCPU_ARRAY(window, struct window, 1);
 
 struct worker {
-	struct event wakeup;  /* open while wakeup.time != 0 */
+	struct event wakeup;  /* open while wakeup.time != 0; see sleep_ends() */
 	u64 on_cpu_since;
 	u64 on_cpu;
 	u64 maybe_slept; /* see worker_switched_out() */
@@ -113,6 +113,34 @@ static __always_inline void worker_emit(struct worker *w, u64 time, u64 slept)
 		emit(&e, KIND_WAKEUP);
 }
 
+/* Calls in which a worker waits for connections: the ends of a wakeup that an arrival caused. */
+static __always_inline int waits_for_connections(u32 wait)
+{
+	switch (wait) {
+	case WAIT_ACCEPT:
+	case WAIT_EPOLL:
+	case WAIT_SELECT:
+	case WAIT_POLL:
+	case WAIT_SIGNAL:
+	case WAIT_RECVMSG:
+		return 1;
+	}
+	return 0;
+}
+
+/*
+ * Whether the open wakeup is over if the worker sleeps now. An arrival's is not if the worker, on its way to
+ * accept, sleeps for something else: the GIL (a thread that has returned from epoll_wait takes it first), a lock
+ * in user space, a page from disk. It is once it has tried to accept, or waits for connections again.
+ */
+static __always_inline int sleep_ends(struct worker *w)
+{
+	struct event *e = &w->wakeup;
+	if (!e->arrival || !waits_for_connections(e->what))
+		return 1;
+	return e->accepts || e->eagain || waits_for_connections(w->wait);
+}
+
 /* A wakeup of a worker that had no time to leave its CPU: it runs on, and never "becomes running". */
 static __always_inline void worker_ran(struct worker *w)
 {
@@ -138,6 +166,19 @@ static __always_inline void chained(struct event *e)
 	e->flags = FLAG_CHAINED;
 }
 
+static __always_inline void find_cause(struct event *e, struct worker *w, struct window *open)
+{
+	if (open && open->arrival) {
+		e->arrival = open->arrival;
+		e->listener = open->listener;
+	}
+	else if (w->wait == WAIT_EPOLL)
+		chained(e);
+	else if (w->wait == WAIT_RECVMSG && current_worker())
+		e->flags = FLAG_HANDED;
+	e->what = w->wait;
+}
+
 /*
  * sched_waking, under the worker's pi_lock and only if it sleeps or is about to.
  * open: this CPU's window if the wakeup was caused by its arrival, else NULL
@@ -149,20 +190,18 @@ static __always_inline void worker_waking(u32 tid, struct window *open)
 		return;
 	u64 now = bpf_ktime_get_ns();
 	u64 time = w->wakeup.time;
-	if (time)
-		worker_emit(w, time, w->maybe_slept > time ? w->maybe_slept : now);
 	struct event e = {};
 	e.tid = tid;
 	e.cpu = bpf_get_smp_processor_id();
-	if (open && open->arrival) {
-		e.arrival = open->arrival;
-		e.listener = open->listener;
+	find_cause(&e, w, open);
+	if (time && !sleep_ends(w)) {
+		/* From a sleep on the way to accept: a row of its own; what the worker then does is the open one's. */
+		e.time = now;
+		emit(&e, KIND_WAKEUP);
+		return;
 	}
-	else if (w->wait == WAIT_EPOLL)
-		chained(&e);
-	else if (w->wait == WAIT_RECVMSG && current_worker())
-		e.flags = FLAG_HANDED;
-	e.what = w->wait;
+	if (time)
+		worker_emit(w, time, w->maybe_slept > time ? w->maybe_slept : now);
 	w->on_cpu = 0;
 	w->maybe_slept = 0;
 	w->wakeup = e;
@@ -202,7 +241,7 @@ static __always_inline void worker_switched_out(u32 tid, int sleeps)
 	if (!w->wakeup.begin)
 		return;
 	w->on_cpu += now - w->on_cpu_since;
-	if (sleeps)
+	if (sleeps && sleep_ends(w))
 		worker_emit(w, time, now);
 }
 

@@ -1,0 +1,48 @@
+"""A worker may sleep between its wakeup and its accept: for a lock, for a disk, for the GIL."""
+
+from __future__ import annotations
+
+import pytest
+
+import herd as library
+from tests import plugins
+
+pytestmark = pytest.mark.kernel
+
+#: One worker, as two at a time would not be waiting when the next connection comes.
+STRATEGY = """
+import time
+
+from herd.strategies.epoll import Epoll
+
+
+class Sleepy(Epoll):
+    name = "sleepy"
+    summary = "sleeps before it accepts, and after"
+
+    def ready(self, server):
+        time.sleep(0.002)
+        connection = server.take()
+        time.sleep(0.001)
+        server.handle(connection)
+"""
+
+
+def test_a_sleep_on_the_way_to_accept_does_not_end_the_wakeup(herd, tmp_path):
+    package = tmp_path / "site"
+    plugins.install(package, "sleepy", STRATEGY, {"sleepy": "sleepy:Sleepy"})
+    args = ("-s", "sleepy", "-n", "1", "-c", "23", "--rate", "settled")
+    summary = herd.run(*args, PYTHONPATH=str(package))
+    assert summary["wakeups"]["total"] == summary["wakeups"]["productive"] == 23
+    wakeups = library.load(summary["run"]).wakeups.sort_values("time_ns")
+    caused = wakeups[wakeups["cause"] == "arrival"]
+    # It is over only when the worker sleeps having accepted.
+    assert (caused["slept_ns"] - caused["running_ns"] >= 2_000_000).all()
+    # What ended the first sleep is counted, and known to be no arrival's; its time on a CPU is the other's.
+    inner = wakeups[wakeups["running_ns"].isna()]
+    assert inner["cause"].to_list() == ["other"] * 23
+    assert inner[["arrival", "slept_ns", "on_cpu_ns", "outcome"]].isna().all(axis=None)
+    begins, ends = caused["running_ns"].to_numpy(), caused["slept_ns"].to_numpy()
+    assert ((begins < inner["time_ns"].to_numpy()) & (inner["time_ns"].to_numpy() < ends)).all()
+    # The second sleep, after accept, is a wakeup like any other.
+    assert (wakeups["cause"] == "other").sum() >= 46
