@@ -30,7 +30,7 @@ def threads_of(pids: Iterable[int]) -> list[int]:
 def task_of(tid: int) -> Task:
     """What a probe must know of a thread: it may have been asleep since before anybody looked."""
     kind, first = waiting_in(tid) or (None, 0)
-    fd = first if kind == "accept" else 0
+    fd = first if kind in ("accept", "epoll") else 0
     return Task(tid, BLOCKED_IN.index(kind) if kind in BLOCKED_IN else 0, fd)
 
 

@@ -96,7 +96,7 @@ class Session:
         workers = self._bpf["workers"]
         for task in tasks:
             leaf = workers.Leaf()
-            leaf.wait, leaf.listen_fd = task.wait, task.fd
+            leaf.wait, leaf.fd = task.wait, task.fd
             workers[workers.Key(task.tid)] = leaf
         tids = [task.tid for task in tasks]
         self.probe.watch(self._bpf, tids)

@@ -10,7 +10,7 @@ class Task(NamedTuple):
 
     :param tid: thread id
     :param wait: what it is blocked in by now: its place in ``herd.probes.events.BLOCKED_IN``; 0: in nothing
-    :param fd: if that is accept: the descriptor of the listening socket
+    :param fd: that it waits on there: of the listening socket (accept), of the set (epoll)
     """
 
     tid: int
