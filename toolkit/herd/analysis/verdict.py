@@ -95,7 +95,7 @@ def wasted_cpu_share(recording: Recording) -> float:
 
 
 def _seconds(run: dict[str, Any]) -> float:
-    return max(1e-9, (run["end_ns"] - run["begin_ns"]) / 1e9)
+    return max(1e-9, float(run["end_ns"] - run["begin_ns"]) / 1e9)
 
 
 def _busiest(recording: Recording) -> float:

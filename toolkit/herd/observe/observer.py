@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import time
@@ -9,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from herd import counters
@@ -143,7 +145,7 @@ class _Observation:
 
     def _look(self) -> None:
         facts = self._facts
-        facts.counters_before = facts.counters_after = counters.snapshot()
+        facts.counters_before = facts.counters_after = self._counters()
         facts.begin_ns = self._shown_ns = time.monotonic_ns()
         self._show(Frame(0.0, 0.0, {}, self._crowd))
         try:
@@ -153,7 +155,19 @@ class _Observation:
         except HerdError as error:
             facts.ended_by = error
         facts.end_ns = time.monotonic_ns()
-        facts.counters_after = counters.snapshot()
+        facts.counters_after = self._counters()
+        full = facts.counters_after["ListenOverflows"] - facts.counters_before["ListenOverflows"]
+        if full:
+            facts.notes.append(
+                f"{full} connections met a full accept queue (ListenOverflows) in its network namespace"
+            )
+
+    def _counters(self) -> dict[str, int]:
+        """Of the server's network namespace; what was read last, once the server is gone."""
+        for pid in self._pids:
+            with contextlib.suppress(OSError):
+                return counters.snapshot(Path(f"/proc/{pid}/net"))
+        return self._facts.counters_before or counters.snapshot()
 
     def _tick(self) -> None:
         now = time.monotonic_ns()
