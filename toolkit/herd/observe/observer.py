@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
 from herd import counters
@@ -166,7 +165,7 @@ class _Observation:
         """Of the server's network namespace; what was read last, once the server is gone."""
         for pid in self._pids:
             with contextlib.suppress(OSError):
-                return counters.snapshot(Path(f"/proc/{pid}/net"))
+                return counters.snapshot(f"/proc/{pid}/net")
         return self._facts.counters_before or counters.snapshot()
 
     def _tick(self) -> None:
