@@ -17,6 +17,7 @@ from herd.config import AUTO, RunConfig, as_dict, cpus
 from herd.crew import Crew
 from herd.errors import HerdError, HostError
 from herd.facts import Facts, ProbeFacts
+from herd.observe.listeners import Listener, listening
 from herd.observe.waitqueue.snapshots import Snapshots
 from herd.pool.log import LAYOUT as POOL_LAYOUT
 from herd.pool.settle import Sleepers
@@ -136,6 +137,9 @@ class _Run:
         helpers = [*self._crew.children, *self._snapshots.children]
         return [*helpers, *([self._pool] if self._pool else []), *self._loads]
 
+    def _listeners(self) -> list[Listener]:
+        return [found for found in listening() if found.cookie in self._facts.cookies]
+
     def _note_death(self, message: Message) -> None:
         worker, status = message["worker"], message["status"]
         self._facts.exit_status[worker] = status
@@ -164,7 +168,7 @@ class _Run:
         assert self._pool is not None
         self._pool.channel.send({"do": "go"})
         self._supervisor.expect("waiting", [self._pool], self._children())
-        self._snapshots.take("before", self._facts.cookies)
+        self._snapshots.take("before", self._listeners)
 
     def _spawn_pool(self) -> None:
         config = self._config
@@ -274,7 +278,7 @@ class _Run:
             self._supervisor.expect("finished", self._loads, self._children(), self._tick)
             self._check_answers()
             self._settle()
-            self._snapshots.take("after", self._facts.cookies)
+            self._snapshots.take("after", self._listeners)
         finally:
             facts.end_ns = time.monotonic_ns()
             facts.counters_after = counters.snapshot()
@@ -292,7 +296,7 @@ class _Run:
     def _tick(self) -> None:
         done_now = sum(load["finished"] for load in self.load_areas)
         if 0 < done_now < self._connections:
-            self._snapshots.take("during", self._facts.cookies)
+            self._snapshots.take("during", self._listeners)
         passed_s = (time.monotonic_ns() - self._facts.begin_ns) / 1e9
         if passed_s > _UNANSWERED_S + self._config.work_us / 1e6:
             self._check_answers()

@@ -14,14 +14,15 @@ from typing import Any, Final
 
 from herd import counters
 from herd.crew import Crew
-from herd.errors import HerdError, Interrupted
+from herd.errors import HerdError, HostError, Interrupted
 from herd.facts import Facts, ProbeFacts
 from herd.observe import collect, holders
 from herd.observe.crowd import Crowd, Member, task_of, threads_of
 from herd.observe.listeners import Listener, find
 from herd.observe.tail import Tail, Tally
 from herd.observe.targets import Target
-from herd.process import Message
+from herd.observe.waitqueue.snapshots import Snapshots
+from herd.process import ChildFailed, Message
 from herd.recording import collect as recordings
 from herd.recording import convert, write
 from herd.recording.read import Recording
@@ -98,10 +99,12 @@ class _Observation:
         self._directory, self._aside = write.place(config["output"], f"observed-{_label(target)}")
         self._supervisor = Supervisor(_PATIENCE_S)
         self._crew = Crew([config["probe"]], _CAPACITY, follow=True)
+        self._snapshots = Snapshots(True, self._supervisor)
         prediction = dict.fromkeys(("low", "expected", "high", "who", "why"))
         now = datetime.now().astimezone().isoformat()
         self._facts = Facts(config, prediction, metadata(), now, logs=False)
         self._observed: dict[str, Any] = {"server": self._server, "advice": None, "overhead": None}
+        self._waiting: set[int] = set()
         self._queued = {"before": _queued(listeners), "after": None}
 
     def run(self, *, picture: bool) -> Recording:
@@ -109,17 +112,20 @@ class _Observation:
         with self._supervisor, self._crew:
             try:
                 self._start()
+                self._look()
+                self._stop()
             except BaseException:
                 shutil.rmtree(self._aside, ignore_errors=True)  # nothing was recorded: no trace
                 raise
-            self._look()
-            self._stop()
+            finally:
+                self._snapshots.stop()
         return self._write(picture)
 
     # -- start ------------------------------------------------------------------------------------
 
     def _start(self) -> None:
         self._crew.start()
+        self._snapshots.start()
         probes = self._crew.children
         [said] = self._supervisor.expect("attached", probes, probes)
         self._probe = ProbeFacts(said["mode"], f"events-{said['mode']}.raw", said["functions"])
@@ -129,6 +135,18 @@ class _Observation:
         self._tell({"do": "record", "events": str(raw)}, "recording")
         self._tail = Tail(raw)
         self._follow(self._listeners, self._crowd.members)
+        self._look_at_queue()
+
+    def _look_at_queue(self) -> None:
+        """Who waits without doing anything, and whom an idle server's next connection wakes."""
+        try:
+            self._snapshots.take("before", lambda: list(self._listeners.values()))
+        except (HostError, ChildFailed) as error:
+            self._facts.notes.append(f"the wait queue could not be read: {error.message}")
+            return
+        [taken] = self._snapshots.taken
+        self._waiting, expected = waiters_in(taken)
+        self._facts.prediction["expected"] = expected
 
     def _tell(self, order: Message, answer: str) -> Message:
         [probe] = self._crew.children
@@ -247,6 +265,7 @@ class _Observation:
         }
         tids = [member.tid for member in workers]
         cast = convert.Cast(socket.AF_INET, tids, facts.cookies, self._probe.functions)
+        self._snapshots.write(self._aside)
         collect.write_tables(self._aside, facts, cast, workers)
         recording = recordings.finish(
             self._aside, self._directory, facts.as_json(), picture=picture
@@ -257,9 +276,26 @@ class _Observation:
 
     def _workers(self) -> list[Member]:
         """Threads that an arrival woke, or that accepted, or that waited as we began."""
-        tids = collect.active(self._aside / self._probe.raw)
+        tids = collect.active(self._aside / self._probe.raw) | self._waiting
         self._crowd.look(tids)
         return [self._crowd.members[tid] for tid in sorted(tids)]
+
+
+def waiters_in(snapshot: dict[str, Any]) -> tuple[set[int], float | None]:
+    """Who waits on the listeners, and how many the next connection wakes.
+
+    :param snapshot: as ``herd waitqueue --json`` has it
+    :returns: thread ids; of several listeners that share a port, the mean: the kernel chooses one
+    """
+    waiting: set[int] = set()
+    wakes: list[int] = []
+    for listener in snapshot["listeners"]:
+        if listener["waiters"] is None:
+            continue
+        for waiter in listener["waiters"]:
+            waiting.update([*waiter["waiting"], *([waiter["tid"]] if waiter["tid"] else [])])
+        wakes.append(len(listener["next_wakes_tids"]) + len(listener["then_wakes"]))
+    return waiting, (sum(wakes) / len(wakes) if wakes else None)
 
 
 def _most(names: Iterable[str]) -> str:
