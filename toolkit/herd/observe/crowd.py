@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ def threads_of(pids: Iterable[int]) -> list[int]:
     found: list[int] = []
     for pid in pids:
         with contextlib.suppress(OSError):
-            found += [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+            found += [int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()]
     return sorted(found)
 
 
