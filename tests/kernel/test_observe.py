@@ -231,7 +231,13 @@ def test_a_port_without_a_listener_is_refused_with_those_that_there_are(herd):
 
 
 def test_no_connection_is_no_herd(herd):
+    """Its workers are known all the same, and what is to be expected: by the wait queue."""
     with stranger("accept", 2) as server:
         summary = result(begin(herd, f":{server.port}", "-d", "1"))
-    assert summary["verdict"] == {"level": "fine", "text": "no connection came in 1 s"}
+    assert summary["verdict"] == {
+        "level": "fine",
+        "text": "no connection came in 1 s; by the wait queue, the next one would wake 1",
+    }
+    assert [worker["accepts"] for worker in summary["workers"]] == [0, 0]
+    assert summary["prediction"]["expected"] == 1
     assert summary["integrity"]["ok"]
