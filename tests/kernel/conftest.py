@@ -6,11 +6,13 @@ import contextlib
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,55 @@ class Herd:
         mark = self.mark.encode()
         pids = [int(p.name) for p in Path("/proc").glob("[0-9]*") if mark in _environ(p.name)]
         return [pid for pid in pids if module in _command(pid)]
+
+
+class Stacks:
+    """bpftrace's count of wakeups, by task and the waker's kernel stack: an independent tool and method."""
+
+    def __init__(self, bpftrace: subprocess.Popen[str]) -> None:
+        self._bpftrace = bpftrace
+        self._printed = ""
+
+    def stop(self) -> None:
+        """It prints what it counted as it ends."""
+        self._bpftrace.send_signal(signal.SIGINT)
+        self._printed = self._bpftrace.communicate()[0]
+
+    def woken_by_sockets(self, tids: Iterable[int]) -> int:
+        """Wakeups of these threads from inside a notification."""
+        wanted = {str(tid) for tid in tids}
+        entries = [json.loads(line) for line in filter(str.strip, self._printed.splitlines())]
+        maps = [entry["data"].get("@", {}) for entry in entries if entry["type"] == "map"]
+        return sum(
+            count
+            for counts in maps
+            for (tid, stack), count in ((key.split(",", 1), n) for key, n in counts.items())
+            if tid in wanted and "sock_def_readable" in stack
+        )
+
+
+@contextlib.contextmanager
+def bpftrace_counts_wakeups() -> Iterator[Stacks]:
+    """Count while the block runs."""
+    if not shutil.which("bpftrace"):
+        pytest.skip("bpftrace is not installed")
+    script = (
+        'BEGIN { printf("ready\\n"); }'
+        "tracepoint:sched:sched_waking { @[args->pid, kstack(20)] = count(); }"
+    )
+    with subprocess.Popen(
+        ["bpftrace", "-B", "line", "-f", "json", "-e", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as bpftrace:
+        stacks = Stacks(bpftrace)
+        try:
+            assert bpftrace.stdout is not None
+            assert any("ready" in line for line in iter(bpftrace.stdout.readline, ""))
+            yield stacks
+        finally:
+            stacks.stop()
 
 
 @pytest.fixture

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 
 import herd as library
-from tests.kernel.conftest import needs_liburing
+from tests.kernel.conftest import bpftrace_counts_wakeups, needs_liburing
 
 pytestmark = pytest.mark.kernel
 
@@ -163,38 +160,10 @@ def test_from_python_a_run_is_a_recording_and_the_caller_is_not_forked(tmp_path)
 )
 def test_bpftrace_counts_the_same_wakeups(herd, strategy, woken):
     """An independent tool with another method: the waker's stack says whether an arrival woke."""
-    if not shutil.which("bpftrace"):
-        pytest.skip("bpftrace is not installed")
-    script = (
-        'BEGIN { printf("ready\\n"); }'
-        "tracepoint:sched:sched_waking { @[args->pid, kstack(20)] = count(); }"
-    )
-    with subprocess.Popen(
-        ["bpftrace", "-B", "line", "-f", "json", "-e", script],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as bpftrace:
-        try:
-            assert bpftrace.stdout is not None
-            assert any("ready" in line for line in iter(bpftrace.stdout.readline, ""))
-            summary = herd.run("-s", strategy, "-n", "7", "-c", "23", "--rate", "settled")
-        finally:
-            bpftrace.send_signal(signal.SIGINT)
-        printed = bpftrace.stdout.read()
-    pids = {worker["pid"] for worker in summary["workers"]}
-    assert _woken_by_sockets(printed, pids) == summary["wakeups"]["total"] == woken
-
-
-def _woken_by_sockets(printed: str, pids: set[int]) -> int:
-    total = 0
-    for line in filter(str.strip, printed.splitlines()):
-        entry = json.loads(line)
-        for key, count in entry["data"].get("@", {}).items() if entry["type"] == "map" else ():
-            pid, stack = key.split(",", 1)
-            if int(pid) in pids and "sock_def_readable" in stack:
-                total += count
-    return total
+    with bpftrace_counts_wakeups() as stacks:
+        summary = herd.run("-s", strategy, "-n", "7", "-c", "23", "--rate", "settled")
+    tids = [worker["pid"] for worker in summary["workers"]]
+    assert stacks.woken_by_sockets(tids) == summary["wakeups"]["total"] == woken
 
 
 def test_the_kernels_own_counters_agree(herd):

@@ -13,6 +13,7 @@ _SYSTEM_CALL: Final = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 3
 _MAP_CREATE: Final = 0
 _MAP_UPDATE_ELEM: Final = 2
 _PROG_LOAD: Final = 5
+_ENABLE_STATS: Final = 32
 _INSTRUCTION_BYTES: Final = 8
 _LOG_BYTES: Final = 1 << 24
 #: What the verifier says last of every program, whether it takes it or not.
@@ -78,6 +79,12 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
+class _EnableStats(ctypes.Structure):
+    """``union bpf_attr`` of BPF_ENABLE_STATS."""
+
+    _fields_ = (("type", ctypes.c_uint32),)  # 0: BPF_STATS_RUN_TIME
+
+
 def call(command: int, attributes: ctypes.Structure) -> int:
     """The system call; returns what it returns.
 
@@ -120,6 +127,17 @@ def update(map_fd: int, key: bytes, value: bytes) -> None:
         map_fd=map_fd, key=ctypes.addressof(at), value=ctypes.addressof(to), flags=0
     )
     call(_MAP_UPDATE_ELEM, attributes)
+
+
+def enable_statistics() -> int | None:
+    """Have the kernel measure how long programs run, while the returned descriptor is open.
+
+    :returns: ``None`` where it refuses (before 5.8, or without CAP_SYS_ADMIN)
+    """
+    try:
+        return call(_ENABLE_STATS, _EnableStats())
+    except OSError:
+        return None
 
 
 def load(

@@ -12,11 +12,12 @@ class Crew:
 
     :param names: of the probe modes, or ``auto``; none: wakeups stay unknown
     :param capacity: how many workers a run may have
+    :param follow: track what workers fork, too
     """
 
-    def __init__(self, names: list[str], capacity: int) -> None:
+    def __init__(self, names: list[str], capacity: int, *, follow: bool = False) -> None:
         self.names = names
-        self.capacity = capacity
+        self._spec = {"capacity": capacity, "follow": follow}
         self.children: list[Child] = []
         #: What each said of itself when it had attached.
         self.attached: list[Message] = []
@@ -28,7 +29,7 @@ class Crew:
         self.stop()
         for name in self.names:
             child = Child(f"{name} probe", "herd.probes.main")
-            child.channel.send({"probe": name, "capacity": self.capacity})
+            child.channel.send({"probe": name, **self._spec})
             self.children.append(child)
 
     def stop(self) -> None:

@@ -6,12 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from herd import __version__
-from herd.config import RunConfig, as_dict
 from herd.errors import HerdError
-from herd.families import Family
-from herd.families import find as find_family
 from herd.recording.schema import VERSION
-from herd.strategies import Prediction, find
 
 
 @dataclass
@@ -31,12 +27,17 @@ class ProbeFacts:
 
 @dataclass
 class Facts:
-    """Collected while the run goes on."""
+    """Collected while the run goes on.
 
-    config: RunConfig
-    prediction: Prediction
+    :param config: everything that decided it, by name
+    :param prediction: ``low``, ``expected`` and ``high`` wakeups per connection, ``who`` and ``why``
+    """
+
+    config: dict[str, Any]
+    prediction: dict[str, Any]
     host: dict[str, Any]
     started_at: str
+    logs: bool = True  #: whether the workers wrote down what they accepted
     begin_ns: int = 0
     end_ns: int = 0
     port: int = 0
@@ -49,20 +50,10 @@ class Facts:
     counters_after: dict[str, int] = field(default_factory=dict)
     #: The first is the one whose rows are the recording's; the others are there to judge it.
     probes: list[ProbeFacts] = field(default_factory=list)
-    attempted: int = 0
+    attempted: int | None = None  #: connections that our own load began; ``None``: it wasn't ours
+    observed: dict[str, Any] | None = None  #: what is known of a server that we did not start
     notes: list[str] = field(default_factory=list)
     ended_by: HerdError | None = None
-
-    @property
-    def family(self) -> Family:
-        """In which it listens."""
-        assert self.config.family is not None
-        return find_family(self.config.family)
-
-    @property
-    def logs(self) -> bool:
-        """Whether the workers wrote down what they accepted."""
-        return find(self.config.strategy).logs
 
     @property
     def probe(self) -> ProbeFacts:
@@ -74,8 +65,8 @@ class Facts:
         return {
             "schema": VERSION,
             "herd": __version__,
-            "config": as_dict(self.config),
-            "prediction": asdict(self.prediction),
+            "config": self.config,
+            "prediction": self.prediction,
             "host": self.host | {"probe": self.probe.mode},
             "clock": "CLOCK_MONOTONIC, ns",
             "started_at": self.started_at,
@@ -96,4 +87,5 @@ class Facts:
                 "deaths": self.deaths,
                 "exit_status": [self.exit_status.get(i) for i in range(len(self.pids))],
             },
+            "observed": self.observed,
         }

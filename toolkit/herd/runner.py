@@ -7,18 +7,21 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from herd import area, counters, families, limits, strategies
-from herd.config import AUTO, RunConfig, cpus
+from herd.config import AUTO, RunConfig, as_dict, cpus
 from herd.crew import Crew
 from herd.errors import HerdError, HostError
 from herd.facts import Facts, ProbeFacts
+from herd.observe.listeners import Listener, listening
 from herd.observe.waitqueue.snapshots import Snapshots
 from herd.pool.log import LAYOUT as POOL_LAYOUT
 from herd.pool.settle import Sleepers
+from herd.probes.task import Task
 from herd.process import Child, ChildFailed, Message, describe_exit
 from herd.recording import write
 from herd.recording.read import Recording
@@ -56,7 +59,7 @@ def run(
     if why_not:
         raise HostError(f"strategy {config.strategy} cannot run here: {why_not}", "herd strategies")
     limits.check(config)
-    directory, aside = write.place(config)
+    directory, aside = write.place(config.output, config.label)
     if crew is not None:
         return _Run(config, directory, aside, progress, picture, crew).run()
     with Crew(config.probes, config.workers) as own:
@@ -82,9 +85,10 @@ class _Run:
         self._aside = aside
         self._progress = progress
         self._picture = picture
-        prediction = strategies.predict(config.strategy, config.options, config.workers)
+        prediction = asdict(strategies.predict(config.strategy, config.options, config.workers))
         now = datetime.now().astimezone().isoformat()
-        self._facts = Facts(config, prediction, metadata(), now)
+        logs = find_strategy(config.strategy).logs
+        self._facts = Facts(as_dict(config), prediction, metadata(), now, logs)
         assert config.connections is not None
         assert config.timeout_s is not None
         self._host = config.host or families.abstract_name()
@@ -138,6 +142,9 @@ class _Run:
         helpers = [*self._crew.children, *self._snapshots.children]
         return [*helpers, *([self._pool] if self._pool else []), *self._loads]
 
+    def _listeners(self) -> list[Listener]:
+        return [found for found in listening() if found.cookie in self._facts.cookies]
+
     def _note_death(self, message: Message) -> None:
         self._note_exit(message)
         died = {key: message[key] for key in ("pid", "status", "time_ns")}
@@ -171,7 +178,7 @@ class _Run:
         assert self._pool is not None
         self._pool.channel.send({"do": "go"})
         self._supervisor.expect("waiting", [self._pool], self._children())
-        self._snapshots.take("before", self._facts.cookies)
+        self._snapshots.take("before", self._listeners)
 
     def _spawn_pool(self) -> None:
         config = self._config
@@ -266,8 +273,9 @@ class _Run:
 
     def _watch(self) -> None:
         listeners = list(dict.fromkeys(self._facts.cookies))
+        tasks = [Task(pid) for pid in self._facts.pids]
         for probe in self._crew.children:
-            probe.channel.send({"do": "watch", "tids": self._facts.pids, "cookies": listeners})
+            probe.channel.send({"do": "watch", "tasks": tasks, "cookies": listeners})
         self._supervisor.expect("watching", self._crew.children, self._children())
 
     # -- run --------------------------------------------------------------------------------------
@@ -283,7 +291,7 @@ class _Run:
             self._supervisor.expect("finished", self._loads, self._children(), self._tick)
             self._check_answers()
             self._settle()
-            self._snapshots.take("after", self._facts.cookies)
+            self._snapshots.take("after", self._listeners)
         finally:
             facts.end_ns = time.monotonic_ns()
             facts.counters_after = counters.snapshot()
@@ -315,7 +323,7 @@ class _Run:
     def _tick(self) -> None:
         done_now = sum(load["finished"] for load in self.load_areas)
         if 0 < done_now < self._connections:
-            self._snapshots.take("during", self._facts.cookies)
+            self._snapshots.take("during", self._listeners)
         if self._facts.deaths:
             self._check_bereaved()
         passed_s = (time.monotonic_ns() - self._facts.begin_ns) / 1e9
@@ -378,7 +386,7 @@ class _Run:
         except OSError as error:
             recording = self._rescue(error)
         if self._facts.ended_by:
-            raise _kept(self._facts.ended_by, recording)
+            raise write.kept(self._facts.ended_by, recording)
         return recording
 
     def _write_to(self, directory: Path, aside: Path) -> Recording:
@@ -411,13 +419,3 @@ def _preload(picture: bool) -> None:
         import scipy.special  # noqa: F401
 
         from herd.plots import overview  # noqa: F401
-
-
-def _kept(error: HerdError, recording: Recording) -> HerdError:
-    """The same error, with where the data is."""
-    kept = type(error)(
-        f"{error.message}\nwhat was recorded until then is kept, marked incomplete: {recording.path}",
-        error.hint,
-    )
-    kept.recording = recording
-    return kept

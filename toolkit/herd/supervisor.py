@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import select
 import signal
 import socket
@@ -99,9 +100,26 @@ class Supervisor:
             tick()
         return [self._said.pop((child, event)) for child in children]
 
-    def _wait(self, children: list[Child]) -> None:
+    def watch(self, watched: list[Child], seconds: float | None, tick: Callable[[], None]) -> None:
+        """Let time pass while ``watched`` go on living.
+
+        :param seconds: ``None``: until something is raised
+        :raises HerdError: a child failed or died, a signal came, or ``tick`` says so
+        """
+        self._deadline = math.inf
+        end = math.inf if seconds is None else time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._wait(watched, min(_TICK_S, left))
+            for child in watched:
+                self._take_in(child)
+                if child.channel.closed:
+                    raise child.failure()
+            self.check()
+            tick()
+
+    def _wait(self, children: list[Child], seconds: float = _TICK_S) -> None:
         channels = [child.channel.fileno() for child in children if not child.channel.closed]
-        ready, _, _ = select.select([self._woken.fileno(), *channels], [], [], _TICK_S)
+        ready, _, _ = select.select([self._woken.fileno(), *channels], [], [], seconds)
         if self._woken.fileno() in ready:
             self._woken.recv(4096)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from herd.analysis.deaths import deaths
+from herd.analysis.verdict import judge
+from herd.analysis.words import title
 from herd.recording.schema import VERSION
 
 if TYPE_CHECKING:
@@ -18,22 +21,17 @@ _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
 def summarise(recording: Recording) -> dict[str, Any]:
     """Every figure of a run; one that couldn't be seen is ``None``."""
     run = recording.run
-    established = int(recording.connections["established_ns"].notna().sum())
     accepts = accepted(recording)
-    return {
+    summary = {
         "schema": VERSION,
         "run": str(recording.path),
+        "title": title(run),
         "config": run["config"],
         "host": run["host"],
         "complete": run["complete"],
         "ended_by": run["ended_by"],
         "notes": run["notes"],
-        "connections": {
-            "attempted": run["load"]["attempted"],
-            "established": established,
-            "failed": run["load"]["attempted"] - _answered(recording),
-            "errors": _errors(recording),
-        },
+        "connections": _connections(recording),
         "arrivals": len(recording.arrivals) if seen(recording) else None,
         "accepts": accepts,
         "signals": _signals(recording),
@@ -48,6 +46,38 @@ def summarise(recording: Recording) -> dict[str, Any]:
         "calls": run["probe"]["calls"],
         "integrity": run["integrity"],
     }
+    return summary | (_of_a_stranger(recording, summary) if run.get("observed") else {})
+
+
+def _of_a_stranger(recording: Recording, summary: dict[str, Any]) -> dict[str, Any]:
+    """What is said of a server that was observed, and not of a run of our own."""
+    return {"verdict": asdict(judge(recording, summary)), "overhead": _overhead(recording.run)}
+
+
+def _overhead(run: dict[str, Any]) -> dict[str, float | None]:
+    """What looking cost: CPU time ÷ time observed, 1 is one CPU; ``None`` where it wasn't measured."""
+    overhead = run["observed"]["overhead"] or {"programs": None, "reader_ns": None}
+    programs, reader_ns = overhead["programs"], overhead["reader_ns"]
+    passed_ns = max(1, run["end_ns"] - run["begin_ns"])
+    return {
+        "programs_cpu": programs["ns"] / passed_ns if programs else None,
+        "programs_ns_per_run": programs["ns"] / programs["runs"] if programs else None,
+        "reader_cpu": None if reader_ns is None else reader_ns / passed_ns,
+    }
+
+
+def _connections(recording: Recording) -> dict[str, Any]:
+    """As the clients saw them; unknown where they weren't ours."""
+    attempted = recording.run["load"]["attempted"]
+    if attempted is None:
+        return dict.fromkeys(("attempted", "established", "failed", "errors"))
+    answered = int(recording.connections["error"].isna().sum())
+    return {
+        "attempted": attempted,
+        "established": int(recording.connections["established_ns"].notna().sum()),
+        "failed": attempted - answered,
+        "errors": _errors(recording),
+    }
 
 
 def _signals(recording: Recording) -> int | None:
@@ -60,10 +90,6 @@ def _errors(recording: Recording) -> dict[str, int]:
     """How many connections met each error; errno's names."""
     counts = recording.connections["error"].value_counts()
     return {str(name): int(count) for name, count in counts.items() if count}
-
-
-def _answered(recording: Recording) -> int:
-    return int(recording.connections["error"].isna().sum())
 
 
 def seen(recording: Recording) -> bool:
@@ -85,7 +111,9 @@ def per_connection(recording: Recording, accepts: int | None) -> float | None:
 def _held(recording: Recording, accepts: int | None) -> bool | None:
     measured = per_connection(recording, accepts)
     predicted = recording.run["prediction"]
-    return None if measured is None else predicted["low"] <= measured <= predicted["high"]
+    if measured is None or predicted["low"] is None:
+        return None
+    return bool(predicted["low"] <= measured <= predicted["high"])
 
 
 def _wakeups(recording: Recording, accepts: int | None) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def run_all(
     """Run several experiments, all on the same kernel, in one boot of it."""
     configs = [config.resolved() for config in configs]
     kernel = catalog.find(configs[0].kernel)
-    places = [write.place(config) for config in configs]
+    places = [write.place(config.output, config.label) for config in configs]
     try:
         with tempfile.TemporaryDirectory(prefix="herd-vm-") as scratch:
             _check_space(Path(scratch))

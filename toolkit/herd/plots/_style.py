@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from matplotlib.figure import Figure
 
-from herd.families import mention
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -63,22 +61,6 @@ def empty(axes: Axes, why: str) -> None:
 def background() -> str:
     """The colour of "did not wake"."""
     return _FAINT
-
-
-def title(run: Mapping[str, Any]) -> str:
-    """What was run, in a line: strategy, workers, connections and how they came."""
-    config = run["config"]
-    parts = [
-        f"{config['strategy']}, {config['workers']} workers{mention(config)}",
-        f"{run['load']['attempted']:,} connections",
-    ]
-    rate = config["rate"]
-    parts.append(rate if isinstance(rate, str) else f"{rate:g}/s")
-    if config["work_us"]:
-        parts.append(f"{config['work_us']:g} µs of work")
-    if config["hold_s"]:
-        parts.append(f"held {config['hold_s'] * 1000:g} ms")
-    return ", ".join(parts)
 
 
 def where(run: Mapping[str, Any]) -> str:

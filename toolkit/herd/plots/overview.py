@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from herd.analysis.summary import accepted, seen, shares, wake_latency
+from herd.analysis.words import subject, title
 from herd.plots import _style
 
 if TYPE_CHECKING:
@@ -29,9 +30,7 @@ def draw(recording: Recording) -> Figure:
     figure = _style.figure(13, 8)
     axes = figure.subplot_mosaic([["who", "who"], ["workers", "latency"]], height_ratios=[1.15, 1])
     figure.suptitle(f"{_answer(recording)}\n", x=0.01, ha="left", fontsize=17, fontweight="bold")
-    figure.text(
-        0.01, 0.938, f"{_style.title(recording.run)}.  {_style.where(recording.run)}", fontsize=11
-    )
+    figure.text(0.01, 0.938, f"{title(recording.run)}.  {_style.where(recording.run)}", fontsize=11)
     _who(axes["who"], recording)
     _workers(axes["workers"], recording)
     _latency(axes["latency"], recording)
@@ -40,12 +39,12 @@ def draw(recording: Recording) -> Figure:
 
 def _answer(recording: Recording) -> str:
     wakeups = recording.summary["wakeups"]
+    name = subject(recording.run)
     if wakeups["per_connection"] is None:
-        return f"{recording.run['config']['strategy']}: wakeups per connection unknown"
-    return (
-        f"{recording.run['config']['strategy']}: {wakeups['per_connection']:.2f} wakeups per connection"
-        f" (predicted {wakeups['predicted_per_connection']:g})"
-    )
+        return f"{name}: wakeups per connection unknown"
+    predicted = wakeups["predicted_per_connection"]
+    expected = "" if predicted is None else f" (predicted {predicted:g})"
+    return f"{name}: {wakeups['per_connection']:.2f} wakeups per connection{expected}"
 
 
 def _who(axes: Axes, recording: Recording) -> None:

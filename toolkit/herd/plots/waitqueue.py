@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
+from herd.analysis.words import title
 from herd.plots import _style
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def draw(recording: Recording) -> Figure:
     if not recording.waitqueue:
         figure = _style.figure(13, 3)
         axes = figure.add_subplot()
-        _style.dress(axes, _style.title(recording.run), "place in the queue", "wait queue")
+        _style.dress(axes, title(recording.run), "place in the queue", "wait queue")
         _style.empty(axes, "recorded without --snapshot: the wait queue is not known")
         return figure
     return picture(recording.waitqueue[0])

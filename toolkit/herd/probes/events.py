@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -54,3 +54,13 @@ EVENT: Final = np.dtype(
 
 #: A record in the ring: the kernel's 8-byte header (length and busy bit, page offset), then the event.
 RECORD: Final = np.dtype([("length", "<u4"), ("page", "<u4"), ("event", EVENT)])
+
+#: What a worker is blocked in that waits for something else than a connection of a listener.
+_ELSEWHERE: Final = [BLOCKED_IN.index(name) for name in (None, "other", "lock", "recvmsg")]
+
+
+def by_arrival(wakeups: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Which wakeups an arrival caused, directly or chained; inside its window, others can be woken, too."""
+    waited = ~np.isin(wakeups["what"], _ELSEWHERE)
+    found: np.ndarray[Any, Any] = (wakeups["arrival"] != 0) & waited
+    return found

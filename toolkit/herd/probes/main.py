@@ -1,31 +1,34 @@
 """The probe process: bcc lives and may die here, not in the controller.
 
-It is told ``{...spec}``, then for each run ``{"do": "record"}``, ``{"do": "watch"}`` and ``{"do": "stop"}``.
-It says ``attached``, then ``recording``, ``watching`` and ``stopped``, or ``failed``. In a run it drains the
-kernel's ring to a file.
+It is told ``{...spec}``, then for each run ``{"do": "record"}``, ``{"do": "watch"}`` (once more if others are
+to be watched, too) and ``{"do": "stop"}``. It says ``attached``, then ``recording``, ``watching`` and
+``stopped``, or ``failed``. In a run it drains the kernel's ring to a file.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from typing import Final
 
 from herd.errors import HerdError, HostError
 from herd.probes.btf import Btf
 from herd.probes.modes import find, names
 from herd.probes.session import Session
+from herd.probes.task import Task
 from herd.process import Channel, Message, serve
 
 _DRAIN_EVERY_S: Final = 0.01
 
 
-def _attach(wanted: str, capacity: int) -> tuple[str, Session]:
+def _attach(spec: Message) -> tuple[str, Session]:
     """The wanted mode, or under ``auto`` the first that this kernel takes."""
     btf = Btf.vmlinux()
+    wanted = spec["probe"]
     refusals = []
     for name in names() if wanted == "auto" else [wanted]:
         try:
-            return name, Session(find(name), btf, capacity)
+            return name, Session(find(name), btf, spec["capacity"], follow=spec["follow"])
         except HostError as error:
             refusals.append(error)
     if len(refusals) == 1:
@@ -38,6 +41,7 @@ class Recorder:
 
     def __init__(self, session: Session, path: str) -> None:
         self._session = session
+        self._began_ns = time.process_time_ns()
         self._out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         session.begin()
 
@@ -53,6 +57,7 @@ class Recorder:
         os.write(self._out, still_open.tobytes())
         os.close(self._out)
         tally |= {"kept": self._session.ring.kept, "unfinished": len(still_open)}
+        tally["reader_ns"] = time.process_time_ns() - self._began_ns
         return {"event": "stopped", **tally}
 
 
@@ -68,7 +73,7 @@ def _serve_runs(session: Session, channel: Channel) -> None:
             recorder = Recorder(session, order["events"])
             channel.send({"event": "recording"})
         elif order["do"] == "watch":
-            session.watch(order["tids"], order["cookies"])
+            session.watch([Task(*task) for task in order["tasks"]], order["cookies"])
             channel.send({"event": "watching"})
         elif order["do"] == "stop" and recorder:
             channel.send(recorder.stop())
@@ -82,7 +87,7 @@ def main() -> None:
     if spec is None:
         return
     try:
-        mode, session = _attach(spec["probe"], spec["capacity"])
+        mode, session = _attach(spec)
         probe = session.probe
         functions, notes = list(probe.functions), probe.notes()
         channel.send({"event": "attached", "mode": mode, "functions": functions, "notes": notes})

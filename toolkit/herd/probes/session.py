@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from herd import bpf
 from herd.errors import HostError
 from herd.host import privileges
 from herd.host.bcc import import_bcc
@@ -17,6 +20,7 @@ from herd.probes.btf import Btf
 from herd.probes.events import EVENT, KIND_WAKEUP, RECORD
 from herd.probes.modes import Probe
 from herd.probes.ring import Ring
+from herd.probes.task import Task
 
 _BPF: Final = Path(__file__).parent / "bpf"
 _RING_PAGES: Final = 4096  # 16 MiB: 230,000 records, and drained a hundred times a second
@@ -30,9 +34,11 @@ class Session:
     """One probe mode, compiled, loaded and attached; sees nothing until :meth:`watch` names workers.
 
     :param capacity: how many workers and listeners there may be
+    :param follow: track the children and threads of workers, too, and have the kernel measure what the
+        programs cost
     """
 
-    def __init__(self, mode: type[Probe], btf: Btf, capacity: int) -> None:
+    def __init__(self, mode: type[Probe], btf: Btf, capacity: int, *, follow: bool = False) -> None:
         if not privileges.may_load_bpf():
             raise HostError(
                 f"the {mode.name} probe: {privileges.who()} may not load BPF programs"
@@ -51,7 +57,8 @@ class Session:
             "RING_PAGES": str(_RING_PAGES),
         }
         # bcc rewrites map operations in the main file only, so the files are joined, not included.
-        text = "".join(f'#line 1 "{name}"\n{(_BPF / name).read_text()}' for name in mode.sources)
+        sources = (*mode.sources, *(("follow.c",) if follow else ()))
+        text = "".join(f'#line 1 "{name}"\n{(_BPF / name).read_text()}' for name in sources)
         try:
             self._bpf = bcc.BPF(text=text, cflags=[f"-D{k}={v}" for k, v in defines.items()])
             self.probe.attach(self._bpf, capacity)
@@ -60,7 +67,9 @@ class Session:
                 f"the {mode.name} probe could not be loaded: {error}", "herd doctor"
             ) from error
         self._check_layout()
-        self._words: list[int] = []
+        self._follow = follow
+        self._statistics = bpf.enable_statistics() if follow else None
+        self._cookies: list[int] = []
         self.ring = Ring(self._bpf["events"].map_fd, _RING_PAGES * 4096)
 
     def _check_layout(self) -> None:
@@ -74,43 +83,71 @@ class Session:
         """Forget the run before: counts begin at 0, arrivals at 1."""
         for name in ("workers", "listeners", "pending", "requests", "sequence", "tally"):
             self._bpf[name].clear()
+        self._cookies.clear()
         self.ring.kept = 0
         self.probe.begin(self._bpf)
 
-    def watch(self, tids: list[int], cookies: list[int]) -> None:
-        """Track these workers and listeners from now on; a listener's index is its place, from 1."""
+    def watch(self, tasks: Sequence[Task], cookies: Sequence[int]) -> None:
+        """Track these workers and listeners, too, from now on; a listener's index is its place, from 1."""
         listeners = self._bpf["listeners"]
-        for index, cookie in enumerate(cookies, 1):
-            listeners[listeners.Key(cookie)] = listeners.Leaf(index)
+        for cookie in cookies:
+            if cookie not in self._cookies:
+                self._cookies.append(cookie)
+                listeners[listeners.Key(cookie)] = listeners.Leaf(len(self._cookies))
         workers = self._bpf["workers"]
-        for tid in tids:
-            workers[workers.Key(tid)] = workers.Leaf()
+        for task in tasks:
+            leaf = workers.Leaf()
+            leaf.wait, leaf.fd = task.wait, task.fd
+            workers[workers.Key(task.tid)] = leaf
+        tids = [task.tid for task in tasks]
         self.probe.watch(self._bpf, tids)
+        self._track(tids)
+
+    def _track(self, tids: Sequence[int]) -> None:
+        tracked = self._bpf["tracked"]
         words: dict[int, int] = {}
         for tid in tids:
             words[tid >> 6] = words.get(tid >> 6, 0) | 1 << (tid & 63)
-        self._track(words)
-        self._words = list(words)
-
-    def _track(self, words: dict[int, int]) -> None:
-        tracked = self._bpf["tracked"]
         for word, bits in words.items():
-            tracked[tracked.Key(word)] = tracked.Leaf(bits)
+            key = tracked.Key(word)
+            tracked[key] = tracked.Leaf(tracked[key].value | bits)
+
+    def _track_nobody(self) -> None:
+        """Those that came later, too: followed tasks, which only the map knows."""
+        tracked = self._bpf["tracked"]
+        for word in {key.value >> 6 for key in self._bpf["workers"]}:
+            tracked[tracked.Key(word)] = tracked.Leaf(0)
 
     def end(self) -> dict[str, Any]:
         """Track nobody any more.
 
         :returns: ``produced`` and ``lost``, how many records the kernel made, and dropped since the ring was
-            full; ``calls`` by function
+            full; ``calls`` by function; ``cost`` of the programs, and ``unfollowed`` tasks, if it follows
         """
-        self._track(dict.fromkeys(self._words, 0))
+        self._track_nobody()
         self._bpf["listeners"].clear()
         per_cpu = self._bpf["tally"].values()[0]
         return {
             "calls": self.probe.calls(self._bpf),
             "produced": sum(sum(cpu.produced) for cpu in per_cpu),
             "lost": sum(cpu.lost for cpu in per_cpu),
+        } | (self._followed() if self._follow else {})
+
+    def _followed(self) -> dict[str, Any]:
+        [unfollowed] = (leaf.value for leaf in self._bpf["unfollowed"].values())
+        return {"cost": self._cost(), "unfollowed": unfollowed}
+
+    def _cost(self) -> dict[str, int] | None:
+        """How often our programs ran, and for how long in all, as the kernel measured it."""
+        if self._statistics is None:
+            return None
+        fields = ("run_cnt", "run_time_ns")
+        texts = [Path(f"/proc/self/fdinfo/{f.fd}").read_text() for f in self._bpf.funcs.values()]
+        found = {
+            field: sum(int(n) for t in texts for n in re.findall(rf"^{field}:\s*(\d+)", t, re.M))
+            for field in fields
         }
+        return {"runs": found["run_cnt"], "ns": found["run_time_ns"]}
 
     def open_wakeups(self) -> np.ndarray[Any, Any]:
         """Wakeups of workers that have not slept again, as records."""

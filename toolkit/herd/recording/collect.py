@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
+from herd import families
 from herd.analysis import integrity
 from herd.area import Area
 from herd.pool.log import STOPPED
@@ -39,9 +40,9 @@ def write_tables(
     per_worker = None
     with write.Tables(directory) as tables:
         for area in loads:
-            tables.write("connections", convert.connections(area.rows(), facts.family))
+            tables.write("connections", convert.connections(area.rows(), families.of(facts.config)))
         if facts.probes:
-            per_worker = _write_events(tables, raw, facts.probe, _cast(facts, facts.probe))
+            per_worker = write_events(tables, raw, facts.probe, _cast(facts, facts.probe))
         else:
             _write_own_accepts(tables, facts, pool)
         tables.write("workers", _workers(facts, pool, per_worker))
@@ -49,17 +50,18 @@ def write_tables(
         aside = directory / f"check-{check.mode}"
         aside.mkdir(exist_ok=True)
         with write.Tables(aside, ("arrivals", "wakeups", "accepts")) as tables:
-            _write_events(tables, raw, check, _cast(facts, check))
+            write_events(tables, raw, check, _cast(facts, check))
     for probe in facts.probes:
         (raw / probe.raw).unlink(missing_ok=True)
 
 
 def _cast(facts: Facts, probe: ProbeFacts) -> convert.Cast:
+    family = families.of(facts.config)
     listeners = list(dict.fromkeys(facts.cookies))
-    return convert.Cast(facts.family, facts.pids, listeners, probe.functions)
+    return convert.Cast(family, facts.pids, listeners, probe.functions)
 
 
-def _write_events(
+def write_events(
     tables: write.Tables, raw: Path, probe: ProbeFacts, cast: convert.Cast
 ) -> np.ndarray[Any, Any]:
     """A probe's rows; returns wakeups by an arrival, the wasted ones, and accepts, by worker."""

@@ -23,6 +23,7 @@ from herd.probes.events import (
     KIND_CALL,
     KIND_WAKEUP,
     RECORD,
+    by_arrival,
 )
 from herd.recording.schema import TABLES
 
@@ -30,8 +31,6 @@ _Array = np.ndarray[Any, Any]
 _CHUNK: Final = 1 << 18
 
 CAUSES: Final = ("other", "arrival", "chained", "lock", "handoff")
-#: What a worker is blocked in that waits for something else than a connection of the listener.
-_ELSEWHERE: Final = (None, "other", "lock", "recvmsg")
 OUTCOMES: Final = ("productive", "wasted_in_kernel", "wasted_in_user")
 
 
@@ -53,9 +52,9 @@ def _text(codes: _Array, names: list[str | None]) -> pa.Array:
     )
 
 
-def _addresses(values: _Array, family: Family, missing: _Array | None = None) -> pa.Array:
+def _addresses(values: _Array, family: Family | None, missing: _Array | None = None) -> pa.Array:
     distinct, codes = np.unique(values, return_inverse=True)
-    names = [family.text(value) for value in distinct.tolist()]
+    names = [family.text(value) if family else None for value in distinct.tolist()]
     if missing is not None:
         codes = np.where(missing, len(names), codes)
     return _text(codes, [*names, None])
@@ -89,15 +88,20 @@ def _table(name: str, columns: dict[str, Any]) -> pa.Table:
 class Cast:
     """Who took part.
 
+    :param family: of the clients; ``None``: what is kept of their addresses doesn't name them
     :param tids: the workers' thread ids, by worker
     :param cookies: the listeners' cookies, in the order in which the probe numbered them from 1
     :param functions: the names of the functions whose calls were recorded, likewise
     """
 
-    family: Family
+    family: Family | None
     tids: list[int]
     cookies: list[int]
     functions: list[str] = field(default_factory=list)
+
+    def knows(self, tids: _Array) -> _Array:
+        """Which thread ids are workers'."""
+        return np.isin(tids, self.tids)
 
     def worker_of(self, tids: _Array) -> _Array:
         """Worker numbers of thread ids."""
@@ -158,19 +162,17 @@ def _arrivals(e: _Array, cast: Cast) -> pa.Table:
 
 
 def _wakeups(e: _Array, cast: Cast) -> pa.Table:
-    # Inside the window, but not waiting for a connection: another cause.
-    waited = ~np.isin(e["what"], [i for i, n in enumerate(BLOCKED_IN) if n in _ELSEWHERE])
-    by_arrival = (e["arrival"] != 0) & waited
+    caused = by_arrival(e)
     returned = (e["flags"] & FLAG_RETURNED) != 0
     outcome = np.where(e["accepts"] > 0, 0, np.where(returned, 2, 1))
     # Not asleep again by the end of the recording: only an accept that was made is known.
-    unknown = ~by_arrival | ((e["end"] == 0) & (e["accepts"] == 0))
+    unknown = ~caused | ((e["end"] == 0) & (e["accepts"] == 0))
     running = e["begin"] != 0
     chained = (e["flags"] & FLAG_CHAINED) != 0
     handed = (e["flags"] & FLAG_HANDED) != 0
     locked = e["what"] == BLOCKED_IN.index("lock")
     # The first that is true; else 0, another cause.
-    causes = [by_arrival & chained, by_arrival, locked, handed]
+    causes = [caused & chained, caused, locked, handed]
     cause = np.select(causes, [2, 1, 3, 4], 0).astype("int32")
     return _table(
         "wakeups",
@@ -180,8 +182,8 @@ def _wakeups(e: _Array, cast: Cast) -> pa.Table:
             "worker": cast.worker_of(e["tid"]),
             "tid": e["tid"].astype("int32"),
             "cause": _text(cause, list(CAUSES)),
-            "arrival": _null_where(e["arrival"].astype("int64"), ~by_arrival),
-            "listener": cast.cookie_of(np.where(by_arrival, e["listener"], 0)),
+            "arrival": _null_where(e["arrival"].astype("int64"), ~caused),
+            "listener": cast.cookie_of(np.where(caused, e["listener"], 0)),
             "blocked_in": _text(e["what"], list(BLOCKED_IN)),
             "running_ns": _time(e["begin"]),
             "running_cpu": _null_where(e["running_cpu"].astype("int32"), ~running),
@@ -251,5 +253,7 @@ def events(path: Path, cast: Cast) -> Iterator[tuple[str, pa.Table]]:
             left -= len(chunk)
             for name, (kind, convert) in _KINDS.items():
                 part = chunk[chunk["kind"] == kind]
+                if name in ("wakeups", "accepts"):
+                    part = part[cast.knows(part["tid"])]
                 if len(part):
                     yield name, convert(part, cast)

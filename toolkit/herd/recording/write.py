@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from herd.config import RunConfig
+    from herd.recording.read import Recording
 
 PARTIAL = ".partial"
 
@@ -51,12 +51,16 @@ def reserve(directory: Path) -> Path:
     return aside
 
 
-def place(config: RunConfig) -> tuple[Path, Path]:
-    """Where a run's recording will be, and where it lies until it is whole; the latter is made."""
-    if config.output:
-        directory = Path(config.output)
+def place(output: str | None, label: str) -> tuple[Path, Path]:
+    """Where a recording will be, and where it lies until it is whole; the latter is made.
+
+    :param output: the folder that was asked for
+    :param label: else: for a name under ``results/``
+    """
+    if output:
+        directory = Path(output)
         return directory, reserve(directory)
-    name = f"{datetime.now():%Y%m%d-%H%M%S}-{config.label}"
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{label}"
     for suffix in ["", *(f"-{i}" for i in range(2, 100))]:
         directory = Path("results", name + suffix)
         if not directory.exists() and not aside_of(directory).exists():
@@ -126,3 +130,13 @@ def disk_full(error: OSError, directory: Path) -> HerdError:
         f"the recording could not be written to {directory}: {why}",
         "free some space, or repeat the run with another --output",
     )
+
+
+def kept(error: HerdError, recording: Recording) -> HerdError:
+    """The same error, with where the data is."""
+    found = type(error)(
+        f"{error.message}\nwhat was recorded until then is kept, marked incomplete: {recording.path}",
+        error.hint,
+    )
+    found.recording = recording
+    return found

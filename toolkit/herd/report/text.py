@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.table import Table
 from rich.text import Text
 
-from herd.families import mention
-
 if TYPE_CHECKING:
     from rich.console import Console
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _BARS_A_LINE: Final = 64
+_LEVEL_STYLES: Final = {"fine": "green", "worth knowing": "yellow", "worth fixing": "bold yellow"}
 _LATENCIES: Final = {
     "wake_latency": "wake latency",
     "queue_delay": "queue delay",
@@ -31,9 +30,16 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     integrity = summary["integrity"]
     if not integrity["ok"]:
         console.print(Text(broken(integrity), "bold red"))
-    console.print(Text(_title(summary), "bold"))
+    host = summary["host"]
+    where = f"Linux {host['kernel']}, probe {host['probe']}"
+    console.print(Text(f"{summary['title']}, {where}", "bold"))
+    if "verdict" in summary:
+        verdict = summary["verdict"]
+        console.print(
+            Text(f"{verdict['level']}: {verdict['text']}", _LEVEL_STYLES[verdict["level"]])
+        )
     console.print(_figures(summary))
-    comparable = summary["host"].get("latencies_comparable", True)
+    comparable = host.get("latencies_comparable", True)
     for part in (_latencies(summary["latency_us"], comparable), _bars(summary["workers"])):
         console.print(part)
     for line in _notes(summary):
@@ -44,17 +50,6 @@ def broken(integrity: dict[str, Any]) -> str:
     """The laws that are broken, a line each, with what was counted."""
     laws = [f"{c['name']}: {c['detail']}" for c in integrity["checks"] if c["ok"] is False]
     return "NOT SOUND: " + "\n           ".join(laws)
-
-
-def _title(summary: dict[str, Any]) -> str:
-    config, host = summary["config"], summary["host"]
-    workers = "threads" if config.get("pool") == "threads" else "workers"
-    rate = config["rate"] if isinstance(config["rate"], str) else f"{config['rate']:g}/s"
-    return (
-        f"{config['strategy']}, {config['workers']} {workers}{mention(config)},"
-        f" {summary['connections']['attempted']} connections, {rate}, Linux {host['kernel']},"
-        f" probe {host['probe']}"
-    )
 
 
 def _grid() -> Table:
@@ -73,18 +68,8 @@ def _figures(summary: dict[str, Any]) -> Table:
 
 def _rows(summary: dict[str, Any]) -> Iterator[tuple[str, str | Text]]:
     wakeups, prediction = summary["wakeups"], summary["prediction"]
-    expected = f"predicted {prediction['expected']:g}"
-    if wakeups["per_connection"] is None:
-        yield "wakeups/connection", Text(f"unknown ({expected})", "yellow")
-    else:
-        verdict = "held" if prediction["held"] else "NOT held; it is for idle workers"
-        style = "green" if prediction["held"] else "yellow"
-        yield (
-            "wakeups/connection",
-            Text(f"{wakeups['per_connection']:.2f}  ({expected}: ")
-            + Text(verdict, style)
-            + Text(")"),
-        )
+    yield "wakeups/connection", _per_connection(wakeups["per_connection"], prediction)
+    if wakeups["total"] is not None:
         yield (
             "wakeups",
             f"{wakeups['total']} = {wakeups['productive']} productive + {wakeups['wasted_in_kernel']} wasted"
@@ -94,10 +79,27 @@ def _rows(summary: dict[str, Any]) -> Iterator[tuple[str, str | Text]]:
     if summary["signals"] and summary["accepts"]:
         each = summary["signals"] / summary["accepts"]
         yield "signals/connection", f"{each:.2f}  ({summary['signals']} received by the workers)"
-    yield "predicted to wake", prediction["who"]
+    if prediction["who"]:
+        yield "predicted to wake", prediction["who"]
     unknown = summary["accepts"] is None
     yield "fairness", "unknown" if unknown else _fairness(summary["fairness"])
     yield "cost/connection", _cost(summary["cost"])
+    if "overhead" in summary:
+        yield "overhead of looking", _overhead(summary["overhead"])
+
+
+def _per_connection(each: float | None, prediction: dict[str, Any]) -> Text:
+    expected, held = prediction["expected"], prediction["held"]
+    predicted = "" if expected is None else f"predicted {expected:g}"
+    if each is None:
+        return Text(f"unknown ({predicted})" if predicted else "unknown", "yellow")
+    text = Text(f"{each:.2f}")
+    if not predicted:
+        return text
+    if held is None:
+        return text + Text(f"  ({predicted}, when idle)")
+    words = ("held", "green") if held else ("NOT held; it is for idle workers", "yellow")
+    return text + Text(f"  ({predicted}: ") + Text(*words) + Text(")")
 
 
 def _apart(wakeups: dict[str, Any]) -> str:
@@ -122,6 +124,15 @@ def _cost(cost: dict[str, float | None]) -> str:
     if cost["wasted_cpu_us_per_connection"] is not None:
         text += f" ({cost['wasted_cpu_us_per_connection']:.0f} µs in wasted wakeups)"
     return text + f", {cost['switches_per_connection']:.1f} context switches"
+
+
+def _overhead(overhead: dict[str, float | None]) -> str:
+    if overhead["programs_cpu"] is None or overhead["reader_cpu"] is None:
+        return "unknown"
+    return (
+        f"{overhead['programs_cpu']:.2%} of one CPU in the kernel ({overhead['programs_ns_per_run']:.0f} ns"
+        f" an event, of all tasks), {overhead['reader_cpu']:.2%} to read"
+    )
 
 
 def _latencies(latency: dict[str, dict[str, float] | None], comparable: bool) -> Table:

@@ -1,11 +1,12 @@
-"""The wait queues of a run's own listeners, before, during and after its load."""
+"""The wait queues of a run's listeners, before, during and after its load."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from herd.observe import listeners
+from herd.observe.listeners import Listener
 from herd.observe.waitqueue.prediction import as_json
 from herd.observe.waitqueue.xray import MODULE, reading
 from herd.process import Child
@@ -19,7 +20,7 @@ class Snapshots:
     def __init__(self, wanted: bool, supervisor: Supervisor) -> None:
         self._wanted = wanted
         self._supervisor = supervisor
-        self._taken: list[dict[str, Any]] = []
+        self.taken: list[dict[str, Any]] = []  #: as in the recording
         self.children: list[Child] = []
 
     def start(self) -> None:
@@ -27,16 +28,16 @@ class Snapshots:
         if self._wanted:
             self.children = [Child("X-ray", MODULE)]
 
-    def take(self, when: str, cookies: list[int]) -> None:
+    def take(self, when: str, listeners: Callable[[], list[Listener]]) -> None:
         """Read the queues of these listeners, once for each ``when``."""
-        if not self.children or any(taken["when"] == when for taken in self._taken):
+        if not self.children or any(taken["when"] == when for taken in self.taken):
             return
-        if not self._taken:
+        if not self.taken:
             self._supervisor.expect("attached", self.children, [])
-        found = [listener for listener in listeners.listening() if listener.cookie in cookies]
+        found = listeners()
         self.children[0].channel.send({"cookies": [listener.cookie for listener in found]})
         [message] = self._supervisor.expect("queues", self.children, [])
-        self._taken.append({"when": when, **as_json(reading(message), found)})
+        self.taken.append({"when": when, **as_json(reading(message), found)})
 
     def stop(self) -> None:
         """End the X-ray's process."""
@@ -46,5 +47,5 @@ class Snapshots:
 
     def write(self, directory: Path) -> None:
         """Put what was taken into a recording."""
-        if self._taken:
-            write.write_json(directory / "waitqueue.json", self._taken)
+        if self.taken:
+            write.write_json(directory / "waitqueue.json", self.taken)

@@ -340,7 +340,7 @@ RAW_TRACEPOINT_PROBE(sched_waking)
 {
 	struct stack *s = this_notification();
 	u32 tid = KREAD(u32, ctx->args[0], TASK_PID);
-	worker_waking(tid, s && is_woken_by(s, tid) ? this_window() : NULL);
+	worker_waking(ctx->args[0], s && is_woken_by(s, tid) ? this_window() : NULL);
 	return 0;
 }
 

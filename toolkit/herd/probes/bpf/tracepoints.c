@@ -43,6 +43,6 @@ RAW_TRACEPOINT_PROBE(softirq_exit)
 
 RAW_TRACEPOINT_PROBE(sched_waking)
 {
-	worker_waking(KREAD(u32, ctx->args[0], TASK_PID), this_window());
+	worker_waking(ctx->args[0], this_window());
 	return 0;
 }

@@ -25,9 +25,9 @@ struct worker {
 	u64 on_cpu_since;
 	u64 on_cpu;
 	u64 maybe_slept; /* see worker_switched_out() */
-	u64 entered;     /* the current accept */
+	u64 entered;     /* the current accept or epoll_wait */
 	u64 eagain;      /* accepts that found nothing, in all */
-	u32 listen_fd;
+	u32 fd; /* that it waits on: a listening socket, an epoll set */
 	u32 wait;
 };
 BPF_HASH(workers, u32, struct worker, WORKERS);
@@ -157,28 +157,47 @@ static __always_inline void worker_ran(struct worker *w)
 	}
 }
 
+/* What is behind one of a task's descriptors: struct socket, struct eventpoll. */
+static __always_inline u64 behind(u64 task, u32 fd)
+{
+	u64 files = KREAD(u64, task, TASK_FILES);
+	u64 table = KREAD(u64, files, FILES_FDT);
+	u64 array = KREAD(u64, table, FDTABLE_FD);
+	u64 file = KREAD(u64, array, fd * 8);
+	return KREAD(u64, file, FILE_PRIVATE_DATA);
+}
+
+/* struct sock of one of the current task's descriptors; the caller knows that it is a socket. */
+static __always_inline u64 sock_of(u32 fd)
+{
+	return KREAD(u64, behind(bpf_get_current_task(), fd), SOCKET_SK);
+}
+
 /*
  * A worker that takes a level-triggered event wakes one more waiter of its epoll set, from its own epoll_wait
- * (ep_done_scan(), fs/eventpoll.c). That wakeup goes to the account of the arrival which woke the waker.
+ * (ep_done_scan(), fs/eventpoll.c). That wakeup goes to the account of the arrival which woke the waker. An
+ * interrupt can come between and wake somebody, too: of another set, so the sets are compared.
  */
-static __always_inline void chained(struct event *e)
+static __always_inline void chained(struct event *e, struct worker *w, u64 task)
 {
 	struct worker *waker = current_worker();
 	if (!waker || waker->wait != WAIT_EPOLL || !waker->wakeup.time)
+		return;
+	if (behind(bpf_get_current_task(), waker->fd) != behind(task, w->fd))
 		return;
 	e->arrival = waker->wakeup.arrival;
 	e->listener = waker->wakeup.listener;
 	e->flags = FLAG_CHAINED;
 }
 
-static __always_inline void find_cause(struct event *e, struct worker *w, struct window *open)
+static __always_inline void find_cause(struct event *e, struct worker *w, u64 task, struct window *open)
 {
 	if (open && open->arrival) {
 		e->arrival = open->arrival;
 		e->listener = open->listener;
 	}
 	else if (w->wait == WAIT_EPOLL)
-		chained(e);
+		chained(e, w, task);
 	else if (w->wait == WAIT_RECVMSG && current_worker())
 		e->flags = FLAG_HANDED;
 	e->what = w->wait;
@@ -188,8 +207,9 @@ static __always_inline void find_cause(struct event *e, struct worker *w, struct
  * sched_waking, under the worker's pi_lock and only if it sleeps or is about to.
  * open: this CPU's window if the wakeup was caused by its arrival, else NULL
  */
-static __always_inline void worker_waking(u32 tid, struct window *open)
+static __always_inline void worker_waking(u64 task, struct window *open)
 {
+	u32 tid = KREAD(u32, task, TASK_PID);
 	struct worker *w = find_worker(tid);
 	if (!w)
 		return;
@@ -198,7 +218,7 @@ static __always_inline void worker_waking(u32 tid, struct window *open)
 	struct event e = {};
 	e.tid = tid;
 	e.cpu = bpf_get_smp_processor_id();
-	find_cause(&e, w, open);
+	find_cause(&e, w, task, open);
 	if (time && !sleep_ends(w)) {
 		/* From a sleep on the way to accept: a row of its own; what the worker then does is the open one's. */
 		e.time = now;
@@ -294,21 +314,10 @@ static __always_inline void worker_enters(struct pt_regs *regs, long nr)
 	if (!w)
 		return;
 	w->wait = wait_of(nr);
-	if (w->wait == WAIT_ACCEPT) {
-		w->entered = bpf_ktime_get_ns();
-		w->listen_fd = KREAD(u64, &PT_REGS_PARM1(regs), 0);
-	}
-}
-
-/* struct sock of one of the current task's descriptors; the caller knows that it is a socket. */
-static __always_inline u64 sock_of(u32 fd)
-{
-	u64 files = KREAD(u64, bpf_get_current_task(), TASK_FILES);
-	u64 table = KREAD(u64, files, FILES_FDT);
-	u64 array = KREAD(u64, table, FDTABLE_FD);
-	u64 file = KREAD(u64, array, fd * 8);
-	u64 socket = KREAD(u64, file, FILE_PRIVATE_DATA);
-	return KREAD(u64, socket, SOCKET_SK);
+	if (w->wait != WAIT_ACCEPT && w->wait != WAIT_EPOLL)
+		return;
+	w->entered = bpf_ktime_get_ns();
+	w->fd = KREAD(u64, &PT_REGS_PARM1(regs), 0);
 }
 
 /* Peer address (upper half) and port of a connected socket, both in network order. */
@@ -407,7 +416,7 @@ static __always_inline void worker_returns(long result)
 		worker_ran(w);
 		w->wakeup.flags |= FLAG_RETURNED;
 	}
-	u32 index = w->wait == WAIT_ACCEPT ? listener_of(sock_of(w->listen_fd)) : 0;
+	u32 index = w->wait == WAIT_ACCEPT ? listener_of(sock_of(w->fd)) : 0;
 	if (index)
 		worker_accepted(w, index, w->entered, result);
 	w->wait = WAIT_NONE;

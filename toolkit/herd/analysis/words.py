@@ -1,0 +1,48 @@
+"""A run in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from herd.families import mention
+
+
+def title(run: Mapping[str, Any]) -> str:
+    """What was run or observed, in a line.
+
+    :param run: ``run.json``
+    """
+    return ", ".join(_observed(run) if run.get("observed") else _experiment(run))
+
+
+def _observed(run: Mapping[str, Any]) -> list[str]:
+    config = run["config"]
+    return [
+        f"{run['observed']['server']} on {config['target']}",
+        f"{config['workers']} workers",
+        f"observed for {(run['end_ns'] - run['begin_ns']) / 1e9:.3g} s",
+    ]
+
+
+def _experiment(run: Mapping[str, Any]) -> list[str]:
+    config = run["config"]
+    rate = config["rate"]
+    kind = "threads" if config.get("pool") == "threads" else "workers"
+    parts = [
+        config["strategy"],
+        f"{config['workers']} {kind}{mention(config)}",
+        f"{run['load']['attempted']:,} connections",
+        rate if isinstance(rate, str) else f"{rate:g}/s",
+    ]
+    if config["work_us"]:
+        parts.append(f"{config['work_us']:g} µs of work")
+    if config["hold_s"]:
+        parts.append(f"held {config['hold_s'] * 1000:g} ms")
+    return parts
+
+
+def subject(run: Mapping[str, Any]) -> str:
+    """Its strategy, or the server that was observed."""
+    observed = run.get("observed")
+    return str(observed["server"] if observed else run["config"]["strategy"])

@@ -1,0 +1,318 @@
+"""Attach the probes to a server that we did not start, look for a while, and write the same recording."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from herd import counters, families
+from herd.crew import Crew
+from herd.errors import HerdError, HostError, Interrupted
+from herd.facts import Facts, ProbeFacts
+from herd.observe import collect, holders
+from herd.observe.crowd import Crowd, Member, task_of, threads_of
+from herd.observe.listeners import Listener, find
+from herd.observe.tail import Tail, Tally
+from herd.observe.targets import Target
+from herd.observe.waitqueue.snapshots import Snapshots
+from herd.process import ChildFailed, Message
+from herd.recording import collect as recordings
+from herd.recording import convert, write
+from herd.recording.read import Recording
+from herd.supervisor import Supervisor
+
+#: Threads of the server, those included that come meanwhile.
+_CAPACITY: Final = 16384
+_PATIENCE_S: Final = 60.0
+_COLLECT_S: Final = 30.0
+_EVERY_S: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a second brought.
+
+    :param passed_s: since the observation began
+    :param seconds: how long this part of it was
+    :param tallies: by thread id, of those that did something
+    """
+
+    passed_s: float
+    seconds: float
+    tallies: dict[int, Tally]
+    crowd: Crowd
+
+
+class Gone(HerdError):
+    """The server closed what it listened on: there is nothing left to observe."""
+
+
+def observe(
+    target: Target,
+    *,
+    duration_s: float | None = 10.0,
+    probe: str = "auto",
+    output: str | None = None,
+    show: Callable[[Frame], None] = lambda frame: None,
+    picture: bool = True,
+) -> Recording:
+    """Observe a server and return the recording.
+
+    :param duration_s: ``None``: until interrupted, or the server ends
+    :param show: called as it begins, then about once a second
+    :raises HerdError: nothing listens there, no probe can be attached, or (with the recording kept) the
+        observation ended early
+    """
+    listeners = find(target)
+    config = {"strategy": "observed", "target": str(target), "duration_s": duration_s}
+    config |= {"probe": probe, "kernel": "host", "output": output}
+    return _Observation(target, listeners, config, show).run(picture=picture)
+
+
+class _Observation:
+    """One look at a server. The methods stand in the order in which they are called."""
+
+    def __init__(
+        self,
+        target: Target,
+        listeners: list[Listener],
+        config: dict[str, Any],
+        show: Callable[[Frame], None],
+    ) -> None:
+        from herd.host.metadata import metadata
+
+        self._target = target
+        self._config = config
+        self._show = show
+        self._listeners = {listener.cookie: listener for listener in listeners}
+        seen = holders.look({listener.inode for listener in listeners})
+        self._pids = sorted({holder.pid for holder in seen.holders})
+        self._server = _most(holder.comm for holder in seen.holders)
+        self._crowd = Crowd(threads_of(self._pids))
+        self._directory, self._aside = write.place(config["output"], f"observed-{_label(target)}")
+        self._supervisor = Supervisor(_PATIENCE_S)
+        self._crew = Crew([config["probe"]], _CAPACITY, follow=True)
+        self._snapshots = Snapshots(True, self._supervisor)
+        prediction = dict.fromkeys(("low", "expected", "high", "who", "why"))
+        now = datetime.now().astimezone().isoformat()
+        self._facts = Facts(config, prediction, metadata(), now, logs=False)
+        self._observed: dict[str, Any] = {"server": self._server, "advice": None, "overhead": None}
+        self._waiting: set[int] = set()
+        self._queued = {"before": _queued(listeners), "after": None}
+
+    def run(self, *, picture: bool) -> Recording:
+        """Everything."""
+        with self._supervisor, self._crew:
+            try:
+                self._start()
+                self._look()
+                self._stop()
+            except BaseException:
+                shutil.rmtree(self._aside, ignore_errors=True)  # nothing was recorded: no trace
+                raise
+            finally:
+                self._snapshots.stop()
+        return self._write(picture)
+
+    # -- start ------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        self._crew.start()
+        self._snapshots.start()
+        probes = self._crew.children
+        [said] = self._supervisor.expect("attached", probes, probes)
+        self._probe = ProbeFacts(said["mode"], f"events-{said['mode']}.raw", said["functions"])
+        self._facts.probes.append(self._probe)
+        self._facts.notes += said["notes"]
+        raw = self._aside / self._probe.raw
+        self._tell({"do": "record", "events": str(raw)}, "recording")
+        self._tail = Tail(raw)
+        self._follow(self._listeners, self._crowd.members)
+        self._look_at_queue()
+
+    def _look_at_queue(self) -> None:
+        """Who waits without doing anything, and whom an idle server's next connection wakes."""
+        try:
+            self._snapshots.take("before", lambda: list(self._listeners.values()))
+        except (HostError, ChildFailed) as error:
+            self._facts.notes.append(f"the wait queue could not be read: {error.message}")
+            return
+        [taken] = self._snapshots.taken
+        self._waiting, expected = waiters_in(taken)
+        self._facts.prediction["expected"] = expected
+
+    def _tell(self, order: Message, answer: str) -> Message:
+        [probe] = self._crew.children
+        probe.channel.send(order)
+        [said] = self._supervisor.expect(answer, [probe], [])
+        return said
+
+    def _follow(self, cookies: Iterable[int], tids: Iterable[int]) -> None:
+        tasks = [task_of(tid) for tid in tids]
+        self._tell({"do": "watch", "tasks": tasks, "cookies": list(cookies)}, "watching")
+
+    # -- look -------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        facts = self._facts
+        facts.counters_before = facts.counters_after = self._counters()
+        facts.begin_ns = self._shown_ns = time.monotonic_ns()
+        self._show(Frame(0.0, 0.0, {}, self._crowd))
+        try:
+            self._supervisor.watch(self._crew.children, self._config["duration_s"], self._tick)
+        except (Gone, Interrupted) as end:
+            facts.notes.append(end.message)
+        except HerdError as error:
+            facts.ended_by = error
+        facts.end_ns = time.monotonic_ns()
+        facts.counters_after = self._counters()
+        full = facts.counters_after["ListenOverflows"] - facts.counters_before["ListenOverflows"]
+        if full:
+            facts.notes.append(
+                f"{full} connections met a full accept queue (ListenOverflows) in its network namespace"
+            )
+
+    def _counters(self) -> dict[str, int]:
+        """Of the server's network namespace; what was read last, once the server is gone."""
+        for pid in self._pids:
+            with contextlib.suppress(OSError):
+                return counters.snapshot(f"/proc/{pid}/net")
+        return self._facts.counters_before or counters.snapshot()
+
+    def _tick(self) -> None:
+        now = time.monotonic_ns()
+        if now - self._shown_ns < _EVERY_S * 1e9:
+            return
+        seconds, self._shown_ns = (now - self._shown_ns) / 1e9, now
+        passed_s = (now - self._facts.begin_ns) / 1e9
+        tallies = self._tail.news()
+        self._crowd.look(tallies)
+        self._show(Frame(passed_s, seconds, tallies, self._crowd))
+        self._look_for_listeners(passed_s)
+
+    def _look_for_listeners(self, passed_s: float) -> None:
+        """A server that reloads may listen anew; one that ends does not listen any more."""
+        try:
+            found = find(self._target)
+        except HerdError as error:
+            raise Gone(
+                f"after {passed_s:.1f} s {self._server} had closed what it listened on"
+            ) from error
+        fresh = {x.cookie: x for x in found if x.cookie not in self._listeners}
+        if fresh:
+            self._meet(fresh, passed_s)
+
+    def _meet(self, fresh: dict[int, Listener], passed_s: float) -> None:
+        held = holders.look({listener.inode for listener in fresh.values()}).holders
+        comm = _most(holder.comm for holder in held)
+        if comm != self._server:
+            raise Gone(
+                f"after {passed_s:.1f} s another program, {comm}, listened on {self._target}"
+            )
+        self._listeners |= fresh
+        tids = threads_of({holder.pid for holder in held})
+        new = [tid for tid in tids if tid not in self._crowd.members]
+        self._crowd.look(new)
+        self._follow(fresh, new)
+        self._facts.notes.append(
+            f"after {passed_s:.1f} s {comm} listened on {len(fresh)} more sockets"
+        )
+
+    # -- stop -------------------------------------------------------------------------------------
+
+    def _stop(self) -> None:
+        self._supervisor.forgive(_COLLECT_S)
+        try:
+            self._queued["after"] = _queued(find(self._target))
+        except HerdError:
+            self._queued["after"] = None  # it listens no more
+        try:
+            stopped = self._tell({"do": "stop"}, "stopped")
+        except HerdError as error:
+            self._facts.ended_by = self._facts.ended_by or error
+            return
+        probe = self._probe
+        probe.produced, probe.kept, probe.lost = (stopped[k] for k in ("produced", "kept", "lost"))
+        probe.calls = stopped["calls"]
+        self._observed["overhead"] = {
+            "programs": stopped["cost"],
+            "reader_ns": stopped["reader_ns"],
+        }
+        if stopped["unfollowed"]:
+            self._facts.notes.append(
+                f"{stopped['unfollowed']} threads were too many to be followed"
+            )
+
+    # -- write ------------------------------------------------------------------------------------
+
+    def _write(self, picture: bool) -> Recording:
+        workers = self._workers()
+        facts = self._facts
+        tcp = any(listener.port is not None for listener in self._listeners.values())
+        facts.config |= {"workers": len(workers), "family": "inet" if tcp else "unix"}
+        facts.pids = [member.pid or member.tid for member in workers]
+        facts.cookies = list(self._listeners)
+        facts.observed = self._observed | {
+            "listeners": [asdict(listener) for listener in self._listeners.values()],
+            "workers": [{"tid": m.tid, "pid": m.pid, "comm": m.comm} for m in workers],
+            "queued": self._queued,
+        }
+        tids = [member.tid for member in workers]
+        cast = convert.Cast(self._family(), tids, facts.cookies, self._probe.functions)
+        self._snapshots.write(self._aside)
+        collect.write_tables(self._aside, facts, cast, workers)
+        recording = recordings.finish(
+            self._aside, self._directory, facts.as_json(), picture=picture
+        )
+        if facts.ended_by:
+            raise write.kept(facts.ended_by, recording)
+        return recording
+
+    def _family(self) -> families.Family | None:
+        """The clients'; of an IPv6 address four bytes are kept, which say nothing."""
+        names = {listener.family for listener in self._listeners.values()}
+        return families.find(names.pop()) if len(names) == 1 and "inet6" not in names else None
+
+    def _workers(self) -> list[Member]:
+        """Threads that an arrival woke, or that accepted, or that waited as we began."""
+        tids = collect.active(self._aside / self._probe.raw) | self._waiting
+        self._crowd.look(tids)
+        return [self._crowd.members[tid] for tid in sorted(tids)]
+
+
+def waiters_in(snapshot: dict[str, Any]) -> tuple[set[int], float | None]:
+    """Who waits on the listeners, and how many the next connection wakes.
+
+    :param snapshot: as ``herd waitqueue --json`` has it
+    :returns: thread ids; of several listeners that share a port, the mean: the kernel chooses one
+    """
+    waiting: set[int] = set()
+    wakes: list[int] = []
+    for listener in snapshot["listeners"]:
+        if listener["waiters"] is None:
+            continue
+        for waiter in listener["waiters"]:
+            waiting.update([*waiter["waiting"], *([waiter["tid"]] if waiter["tid"] else [])])
+        wakes.append(len(listener["next_wakes_tids"]) + len(listener["then_wakes"]))
+    return waiting, (sum(wakes) / len(wakes) if wakes else None)
+
+
+def _most(names: Iterable[str]) -> str:
+    """The commonest."""
+    counted = Counter(names).most_common(1)
+    return counted[0][0] if counted else "unknown"
+
+
+def _queued(listeners: Iterable[Listener]) -> int:
+    return sum(listener.queue for listener in listeners)
+
+
+def _label(target: Target) -> str:
+    """For a folder's name."""
+    return "".join(c if c.isalnum() else "-" for c in str(target)).strip("-")

@@ -1,0 +1,68 @@
+"""What a probe has written so far, while it goes on writing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from herd.probes.events import KIND_ACCEPT, KIND_WAKEUP, RECORD, by_arrival
+
+_CHUNK: Final = 1 << 16
+_Array = np.ndarray[Any, Any]
+
+
+@dataclass
+class Tally:
+    """What one worker did, since the tally was begun."""
+
+    accepts: int = 0
+    wakeups: int = 0  #: by an arrival
+    wasted: int = 0  #: of them, without a connection accepted
+    latencies: list[_Array] = field(default_factory=list)  #: made runnable → running, ns
+
+    def wake_latency_us(self) -> float | None:
+        """The median; ``None`` if it was never woken."""
+        found = np.concatenate(self.latencies) if self.latencies else np.empty(0)
+        return float(np.median(found)) / 1000 if len(found) else None
+
+
+class Tail:
+    """Reads records as they come into a probe's file.
+
+    :param path: of the file; it may not be there yet
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = 0
+
+    def news(self) -> dict[int, Tally]:
+        """What happened since the last call, by thread id."""
+        found: dict[int, Tally] = {}
+        while len(events := self._next()):
+            _count(events, found)
+        return found
+
+    def _next(self) -> _Array:
+        try:
+            records = np.fromfile(self._path, RECORD, _CHUNK, offset=self._read * RECORD.itemsize)
+        except FileNotFoundError:
+            records = np.empty(0, RECORD)
+        self._read += len(records)
+        return records["event"]
+
+
+def _count(events: _Array, tallies: dict[int, Tally]) -> None:
+    accepted = events[(events["kind"] == KIND_ACCEPT) & (events["result"] >= 0)]
+    woken = events[(events["kind"] == KIND_WAKEUP) & by_arrival(events)]
+    for tid in np.union1d(accepted["tid"], woken["tid"]).tolist():
+        tally = tallies.setdefault(tid, Tally())
+        mine = woken[woken["tid"] == tid]
+        tally.accepts += int((accepted["tid"] == tid).sum())
+        tally.wakeups += len(mine)
+        tally.wasted += int((mine["accepts"] == 0).sum())
+        ran = mine[mine["begin"] != 0]
+        tally.latencies.append((ran["begin"] - ran["time"]).astype("int64"))
