@@ -17,7 +17,8 @@ demo: setup ## 32 workers wait on one port: with accept one wakes, with epoll al
 	$(BIN)/herd run --strategy accept -n 32
 	$(BIN)/herd run --strategy epoll -n 32
 
-test: setup ## Run the tests; PYTEST_ARGS="-k doctor" chooses
+test: ## Run the tests; PYTEST_ARGS="-k doctor" chooses
+	@scripts/setup.sh servers
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: setup ## Lint, format and types
