@@ -52,6 +52,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     batch: Annotated[int, Meta(ge=1, le=65536)] = 1
     seed: int = 1
     probe: str = AUTO
+    snapshot: bool = False
     kernel: str = "host"
     options: dict[str, str] = {}
     output: str | None = None

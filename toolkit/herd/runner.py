@@ -16,6 +16,7 @@ from herd.config import AUTO, RunConfig, cpus
 from herd.crew import Crew
 from herd.errors import HerdError, HostError
 from herd.facts import Facts, ProbeFacts
+from herd.observe.waitqueue.snapshots import Snapshots
 from herd.pool.log import LAYOUT as POOL_LAYOUT
 from herd.pool.settle import Sleepers
 from herd.process import Child, ChildFailed, Message, describe_exit
@@ -92,6 +93,7 @@ class _Run:
         )
         self._supervisor = Supervisor(config.timeout_s)
         self._supervisor.on_death = self._note_death
+        self._snapshots = Snapshots(config.snapshot, self._supervisor)
         self._crew = crew
         self._pool: Child | None = None
         self._loads: list[Child] = []
@@ -126,7 +128,8 @@ class _Run:
             self._facts.ended_by = self._facts.ended_by or error
 
     def _children(self) -> list[Child]:
-        return [*self._crew.children, *([self._pool] if self._pool else []), *self._loads]
+        helpers = [*self._crew.children, *self._snapshots.children]
+        return [*helpers, *([self._pool] if self._pool else []), *self._loads]
 
     def _note_death(self, message: Message) -> None:
         worker, status = message["worker"], message["status"]
@@ -145,6 +148,7 @@ class _Run:
     def _start(self) -> None:
         self._progress("starting", 0, 0)
         self._crew.start()
+        self._snapshots.start()
         self._spawn_pool()
         self._spawn_loads()
         _preload(self._picture)
@@ -155,6 +159,7 @@ class _Run:
         assert self._pool is not None
         self._pool.channel.send({"do": "go"})
         self._supervisor.expect("waiting", [self._pool], self._children())
+        self._snapshots.take("before", self._facts.cookies)
 
     def _spawn_pool(self) -> None:
         config = self._config
@@ -263,6 +268,7 @@ class _Run:
             self._supervisor.expect("finished", self._loads, self._children(), self._tick)
             self._check_answers()
             self._settle()
+            self._snapshots.take("after", self._facts.cookies)
         finally:
             facts.end_ns = time.monotonic_ns()
             facts.counters_after = counters.snapshot()
@@ -278,6 +284,9 @@ class _Run:
             )
 
     def _tick(self) -> None:
+        done_now = sum(load["finished"] for load in self.load_areas)
+        if 0 < done_now < self._connections:
+            self._snapshots.take("during", self._facts.cookies)
         passed_s = (time.monotonic_ns() - self._facts.begin_ns) / 1e9
         if passed_s > _UNANSWERED_S + self._config.work_us / 1e6:
             self._check_answers()
@@ -285,7 +294,6 @@ class _Run:
             done = max(0, min(self._config.duration_s, passed_s))
             self._progress("seconds", int(done), int(self._config.duration_s))
         else:
-            done_now = sum(load["finished"] for load in self.load_areas)
             self._progress("connections", done_now, self._connections)
 
     def _settle(self) -> None:
@@ -325,6 +333,7 @@ class _Run:
     def _stop_children(self) -> None:
         for child in [*self._loads, *([self._pool] if self._pool else [])]:
             child.stop()
+        self._snapshots.stop()
         if self._facts.ended_by:
             self._crew.stop()  # what a probe may still say is no other run's business
         self._facts.attempted = sum(load["started"] for load in self.load_areas)
@@ -344,6 +353,7 @@ class _Run:
     def _write_to(self, directory: Path, aside: Path) -> Recording:
         from herd.recording import collect
 
+        self._snapshots.write(aside)
         collect.write_tables(aside, self._aside, self._facts, self.pool_areas, self.load_areas)
         return collect.finish(aside, directory, self._facts.as_json(), picture=self._picture)
 

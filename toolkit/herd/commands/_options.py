@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -52,6 +53,25 @@ class Rate(click.ParamType["float | str"]):
             return str(value)
 
 
+class Picture(click.Path):
+    """A file to draw into."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, dir_okay=False)
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Text to a path, whose suffix names the format."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if path.suffix not in (".png", ".svg", ".pdf"):
+            self.fail(f"{path}: a picture is .png, .svg or .pdf")
+        return path
+
+
 class Pin(click.ParamType["tuple[str, str]"]):
     """``workers=0-1`` or ``load=1``."""
 
@@ -76,6 +96,9 @@ _HOLD = "How long a worker keeps a connection open; one that blocks in accept sl
 _BATCH = (
     "Connections to accept per wakeup, where a worker polls (select, poll, epoll level or one-shot)."
     "  [default: 1]"
+)
+_SNAPSHOT = (
+    "Record the listeners' wait queues before, during and after the load (see herd waitqueue)."
 )
 _PROBE = (
     "How to see wakeups: auto (functions where the kernel permits, else tracepoints), functions, tracepoints,"
@@ -113,6 +136,7 @@ _OPTIONS = (
     ),
     click.option("--seed", type=int, help="Chooses the source addresses.  [default: 1]"),
     click.option("--probe", help=_PROBE),
+    click.option("--snapshot", is_flag=True, default=None, help=_SNAPSHOT),
     click.option(
         "--kernel",
         help="Run in a virtual machine on another kernel, such as 6.1 (see herd kernels).  [default: host]",

@@ -6,11 +6,13 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.console import Console
 
     from herd.recording.read import Recording
@@ -44,6 +46,18 @@ def progress(quiet: bool) -> Iterator[Progress]:
             bar.update(task, completed=done)
 
         yield show
+
+
+def picture(figure: Figure, output: Path) -> None:
+    """Write a picture, and say so on stderr."""
+    from herd import plots
+    from herd.errors import UsageError
+
+    try:
+        plots.save(figure, output)
+    except OSError as error:
+        raise UsageError(f"cannot write {output}: {error.strerror}") from error
+    click.echo(f"drawn: {output}", err=True)
 
 
 def result(recording: Recording, *, as_json: bool, quiet: bool = False) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from herd.commands._options import Picture
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -17,9 +19,7 @@ if TYPE_CHECKING:
 @click.option(
     "--arrival", "-a", type=int, default=1, show_default=True, help="Number of the connection."
 )
-@click.option(
-    "--output", "-o", type=click.Path(path_type=Path), help="Draw it: .png, .svg or .pdf."
-)
+@click.option("--output", "-o", type=Picture(), help="Draw it: .png, .svg or .pdf.")
 @click.option("--json", "as_json", is_flag=True, help="Print a list of steps.")
 def command(run: Path, arrival: int, output: Path | None, as_json: bool) -> None:
     """Follow one connection of a recording: arrival, notification, who wakes, who accepts.
@@ -44,7 +44,10 @@ def command(run: Path, arrival: int, output: Path | None, as_json: bool) -> None
     else:
         _print(steps, has_calls=not recording.calls.empty)
     if output:
-        _draw(recording, arrival, output)
+        from herd.commands import _show
+        from herd.plots import path as picture
+
+        _show.picture(picture.draw(recording, arrival), output)
 
 
 def _print(steps: list[dict[str, Any]], *, has_calls: bool) -> None:
@@ -81,17 +84,3 @@ def _table(steps: list[dict[str, Any]]) -> Table:
 
 def _text(value: int | None) -> str:
     return "" if value is None else str(value)
-
-
-def _draw(recording: Any, arrival: int, output: Path) -> None:
-    from herd import plots
-    from herd.errors import UsageError
-    from herd.plots import path as picture
-
-    if output.suffix not in (".png", ".svg", ".pdf"):
-        raise UsageError(f"{output}: a picture is .png, .svg or .pdf")
-    try:
-        plots.save(picture.draw(recording, arrival), output)
-    except OSError as error:
-        raise UsageError(f"cannot write {output}: {error.strerror}") from error
-    click.echo(f"drawn: {output}", err=True)

@@ -18,6 +18,10 @@ EPOLLEXCLUSIVE: Final = 1 << 28
 EPOLLONESHOT: Final = 1 << 30
 EPOLLET: Final = 1 << 31
 
+#: Places in ``/proc/PID/stat`` after the name.
+_PARENT: Final = 1
+_GROUP: Final = 2
+
 _EPOLL: Final = "anon_inode:[eventpoll]"
 
 
@@ -82,13 +86,16 @@ def family(pid: int, proc: Path = PROC) -> list[int]:
     """A process that lives, and its descendants."""
     children: dict[int, list[int]] = {}
     for other in processes(proc):
-        parent = _parent(other, proc)
-        if parent is not None:
-            children.setdefault(parent, []).append(other)
+        children.setdefault(_stat(other, proc, _PARENT), []).append(other)
     found = [pid]
     for member in found:  # grows while it is gone through
         found += children.get(member, [])
     return found
+
+
+def process_group(number: int, proc: Path = PROC) -> list[int]:
+    """The members of a process group."""
+    return [pid for pid in processes(proc) if _stat(pid, proc, _GROUP) == number]
 
 
 def comm(pid: int, proc: Path = PROC) -> str:
@@ -149,10 +156,11 @@ def _items(
             yield EpollItem(pid, name, epoll_fd, int(said["tfd"]), inode, int(said["events"], 16))
 
 
-def _parent(pid: int, proc: Path) -> int | None:
+def _stat(pid: int, proc: Path, place: int) -> int:
+    """A number of ``/proc/PID/stat``; -1 if the process is gone."""
     try:
-        stat = (proc / str(pid) / "stat").read_text(errors="replace")
+        text = (proc / str(pid) / "stat").read_text(errors="replace")
     except OSError:
-        return None
+        return -1
     # The name, in parentheses, may itself hold spaces and parentheses.
-    return int(stat.rpartition(")")[2].split()[1])
+    return int(text.rpartition(")")[2].split()[place])

@@ -124,6 +124,13 @@ class Btf:
             type_id = found[1]
         return total
 
+    def size(self, struct_name: str) -> int | None:
+        """Bytes of a struct; ``None`` where this kernel has none of that name."""
+        type_id = self._find(struct_name, _STRUCT, _UNION)
+        if type_id is None:
+            return None
+        return int(_TYPE.unpack_from(self._data, self._where[type_id])[2])
+
     def tracepoint_arguments(self, name: str) -> int | None:
         """How many arguments a tracepoint has; ``None`` where this kernel has no such tracepoint.
 

@@ -95,6 +95,16 @@ class Recording:
         return self.table("workers")
 
     @cached_property
+    def waitqueue(self) -> list[dict[str, Any]]:
+        """The listeners' wait queues before, during and after the load; empty without ``--snapshot``."""
+        try:
+            text = (self.path / "waitqueue.json").read_text()
+        except FileNotFoundError:
+            return []
+        found: list[dict[str, Any]] = json.loads(text)
+        return found
+
+    @cached_property
     def summary(self) -> dict[str, Any]:
         """What ``herd run --json`` prints."""
         from herd.analysis.summary import summarise

@@ -102,7 +102,7 @@ class Tables:
             writer.close()
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any] | list[Any]) -> None:
     """Write a JSON file so that a reader sees all of it or the one before."""
     aside = path.with_name(path.name + PARTIAL)
     aside.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")

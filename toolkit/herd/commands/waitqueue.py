@@ -1,0 +1,193 @@
+"""``herd waitqueue``."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from herd.commands._options import Picture, Seconds
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+    from herd.observe.targets import Target
+
+#: A reading, as --json prints it.
+Look = dict[str, Any]
+
+
+@click.command(name="waitqueue")
+@click.argument("target", required=False)
+@click.option("--pid", type=int, help="Every listener that this process and its descendants hold.")
+@click.option("--output", "-o", type=Picture(), help="Draw it: .png, .svg or .pdf.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object; with --watch one a line."
+)
+@click.option("--watch", "-w", is_flag=True, help="Look again and again, until Ctrl-C.")
+@click.option(
+    "--interval",
+    type=Seconds(),
+    default="500ms",
+    show_default=True,
+    help="Between looks of --watch.",
+)
+def command(
+    target: str | None,
+    pid: int | None,
+    output: Path | None,
+    as_json: bool,
+    watch: bool,
+    interval: float,
+) -> None:
+    """Show who waits in a listening socket's wait queue, and whom the next connection wakes.
+
+    TARGET is :PORT, ADDRESS:PORT or unix:PATH (unix:@NAME if abstract). The kernel's own queue is read, in a
+    few milliseconds, without touching the server; that takes root. ▶ marks who will wake, » who follows by a
+    woken one's own epoll_wait. An epoll set that several processes hold is nobody's: its pid is unknown.
+
+    \b
+    Examples:
+      herd waitqueue :80
+      herd waitqueue unix:/run/php/php-fpm.sock --output queue.svg
+      herd waitqueue --pid $(pgrep -o nginx) --watch
+      herd waitqueue :80 --json | jq '.listeners[].next_wakes'
+    """
+    from herd.observe import listeners, targets
+    from herd.observe.waitqueue.xray import Xray
+
+    meant = targets.parse(target, pid)
+    if output and watch:
+        raise click.UsageError("--output draws one look: not with --watch")
+    listeners.find(meant)  # refused before the second that compiling takes
+    with Xray() as xray:
+        look = _looker(meant, xray)
+        if watch:
+            _watch(look, interval, as_json)
+        else:
+            _once(look(), as_json, output)
+
+
+def _looker(meant: Target, xray: Any) -> Callable[[], Look]:
+    from herd.observe import listeners
+    from herd.observe.waitqueue.prediction import as_json
+
+    def look() -> Look:
+        found = listeners.find(meant)
+        return as_json(xray.read(found), found)
+
+    return look
+
+
+def _once(look: Look, as_json: bool, output: Path | None) -> None:
+    from herd.commands import _show
+
+    if as_json:
+        click.echo(json.dumps(look))
+    else:
+        _show.console().print(_view(look))
+    if output:
+        from herd.plots import waitqueue
+
+        _show.picture(waitqueue.picture(look), output)
+
+
+def _watch(look: Callable[[], Look], interval: float, as_json: bool) -> None:
+    from rich.live import Live
+
+    from herd.commands import _show
+
+    # Both ways to end it lead through the same door, which gives the terminal its cursor back.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if as_json:
+            while True:
+                click.echo(json.dumps(look()))
+                time.sleep(interval)
+        with Live(console=_show.console(), auto_refresh=False) as live:
+            while True:
+                live.update(_view(look()), refresh=True)
+                time.sleep(interval)
+    except KeyboardInterrupt:
+        return
+
+
+def _view(look: Look) -> Group:
+    from rich.console import Group
+
+    parts: list[Any] = []
+    for listener in look["listeners"]:
+        parts.append(_title(listener))
+        if listener["waiters"]:
+            parts.append(_table(listener))
+        parts.append(f"the next connection {listener['says']}" if listener["says"] else _UNREAD)
+        parts.append("")
+    return Group(*parts, f"read in {look['read_ms']:.1f} ms")
+
+
+_UNREAD = "its queue is unknown: no process here holds the socket by a descriptor"
+
+
+def _title(listener: Look) -> str:
+    waiters = listener["waiters"]
+    entries = "" if waiters is None else f", {len(waiters)} in its wait queue"
+    return (
+        f"{listener['address']} (cookie {listener['cookie']:x}, {listener['queued']} of "
+        f"{listener['backlog']} in the accept queue){entries}"
+    )
+
+
+def _table(listener: Look) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("")
+    table.add_column("#", justify="right")
+    table.add_column("pid", justify="right")
+    table.add_column("thread", justify="right")
+    for title in ("name", "kind", "exclusive", "waiting in epoll_wait"):
+        table.add_column(title)
+    for waiter in listener["waiters"]:
+        table.add_row(
+            _mark(waiter, listener),
+            str(waiter["position"]),
+            _text(waiter["pid"]),
+            _text(waiter["tid"]),
+            _text(waiter["comm"]),
+            _kind(waiter),
+            "yes" if waiter["exclusive"] else "no",
+            _waiting(waiter, listener),
+        )
+    return table
+
+
+def _mark(waiter: Look, listener: Look) -> str:
+    behind = {waiter["tid"], *waiter["waiting"]}
+    return "▶" if behind & set(listener["next_wakes_tids"]) else ""
+
+
+def _kind(waiter: Look) -> str:
+    if waiter["kind"] == "epoll":
+        return " ".join(["epoll", *(waiter["modes"] or ["level"])])
+    return f"unknown: {waiter['function']}" if waiter["kind"] == "unknown" else str(waiter["kind"])
+
+
+def _waiting(waiter: Look, listener: Look) -> str:
+    if waiter["epoll"] is None:
+        return ""
+    wakes, then = set(listener["next_wakes_tids"]), set(listener["then_wakes"])
+    marks = {True: "▶", False: ""}
+    named = [
+        f"{marks[tid in wakes] or ('»' if tid in then else '')}{tid}" for tid in waiter["waiting"]
+    ]
+    return f"set {waiter['epoll']}: {', '.join(named) or 'nobody'}"
+
+
+def _text(value: object) -> str:
+    return "?" if value is None else str(value)

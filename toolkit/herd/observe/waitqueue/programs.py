@@ -1,0 +1,241 @@
+"""The X-ray's BPF programs, through bcc; only the X-ray's own process imports this."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from herd import bpf
+from herd.errors import HostError
+from herd.host import privileges
+from herd.host.bcc import import_bcc
+from herd.host.headers import ensure_kernel_headers
+from herd.probes.btf import Btf
+
+#: Entries that one call walks: verifying more takes longer, calling more often hardly.
+CHUNK: Final = 256
+_MAX_CHUNKS: Final = 256
+_MAX_WANTED: Final = 1 << 17
+_TRACING: Final = 26  # BPF_PROG_TYPE_TRACING
+_TEST_RUN: Final = 10  # BPF_PROG_TEST_RUN
+
+_SOURCE: Final = Path(__file__).parent / "xray.c"
+
+#: C name → struct and member whose offset it stands for.
+_OFFSETS: Final = {
+    "TASK_THREAD_PID": ("task_struct", "thread_pid"),
+    "TASK_GROUP_LEADER": ("task_struct", "group_leader"),
+    "TASK_COMM": ("task_struct", "comm"),
+    "PID_LEVEL": ("pid", "level"),
+    "PID_NUMBERS": ("pid", "numbers"),
+    "UPID_NR": ("upid", "nr"),
+    "FILE_PRIVATE_DATA": ("file", "private_data"),
+    "FILE_OWNER": ("file", "f_owner"),
+    "OWNER_PID": ("fown_struct", "pid"),
+    "OWNER_TYPE": ("fown_struct", "pid_type"),
+    "SOCKET_SK": ("socket", "sk"),
+    "SK_SOCKET": ("sock", "sk_socket"),
+    "SK_WQ": ("sock", "sk_wq"),
+    "SK_REUSEPORT": ("sock", "sk_reuseport_cb"),
+    "REUSEPORT_SOCKS": ("sock_reuseport", "num_socks"),
+    "SKC_COOKIE": ("sock", "__sk_common.skc_cookie"),
+    "SOCKET_WQ_WAIT": ("socket_wq", "wait"),
+    "SOCKET_WQ_FASYNC": ("socket_wq", "fasync_list"),
+    "FASYNC_FILE": ("fasync_struct", "fa_file"),
+    "FASYNC_NEXT": ("fasync_struct", "fa_next"),
+    "WAIT_ENTRY": ("wait_queue_entry", "entry"),
+    "WAIT_FUNC": ("wait_queue_entry", "func"),
+    "WAIT_PRIVATE": ("wait_queue_entry", "private"),
+    "WAIT_FLAGS": ("wait_queue_entry", "flags"),
+    "EPPOLL_BASE": ("eppoll_entry", "base"),
+    "EPPOLL_WAIT": ("eppoll_entry", "wait"),
+    "EPITEM_EP": ("epitem", "ep"),
+    "EPITEM_EVENTS": ("epitem", "event.events"),
+    "POLLING_TASK": ("poll_wqueues", "polling_task"),
+}
+
+# Each is the twin of a struct in xray.c.
+FILE: Final = np.dtype(
+    [
+        *((name, "<u8") for name in ("key", "queue", "signals")),
+        *((name, "<u4") for name in ("group", "pid", "fd", "pad")),
+        ("comm", "S16"),
+    ]
+)
+TASK: Final = np.dtype(
+    [("key", "<u8"), *((name, "<u4") for name in ("pid", "tid", "state", "pad")), ("comm", "S16")]
+)
+WAITING: Final = np.dtype(
+    [
+        (name, "<u8")
+        for name in ("function", "private", "flags", "epoll", "events", "poll_task", "uring_task")
+    ]
+)
+OWNER: Final = np.dtype([("number", "<u8"), ("type", "<u8")])
+_COUNT_AND_NEXT: Final = 16
+
+Rows = np.ndarray[Any, Any]
+
+
+class _TestRun(ctypes.Structure):
+    """``union bpf_attr`` of BPF_PROG_TEST_RUN, include/uapi/linux/bpf.h."""
+
+    _fields_ = (
+        ("prog_fd", ctypes.c_uint32),
+        ("retval", ctypes.c_uint32),
+        ("data_size_in", ctypes.c_uint32),
+        ("data_size_out", ctypes.c_uint32),
+        ("data_in", ctypes.c_uint64),
+        ("data_out", ctypes.c_uint64),
+        ("repeat", ctypes.c_uint32),
+        ("duration", ctypes.c_uint32),
+        ("ctx_size_in", ctypes.c_uint32),
+        ("ctx_size_out", ctypes.c_uint32),
+        ("ctx_in", ctypes.c_uint64),
+        ("ctx_out", ctypes.c_uint64),
+        ("flags", ctypes.c_uint32),
+        ("cpu", ctypes.c_uint32),
+        ("batch_size", ctypes.c_uint32),
+    )
+
+
+class Changed(Exception):
+    """A list changed while it was walked."""
+
+
+class Programs:
+    """Compiled and loaded; takes about a second.
+
+    :raises HostError: this user may not, or this host lacks something
+    """
+
+    def __init__(self, btf: Btf) -> None:
+        if not privileges.may_load_bpf():
+            raise HostError(
+                f"{privileges.who()} may not read the kernel's wait queues (CAP_BPF and CAP_PERFMON)",
+                privileges.how_to_get_them(),
+            )
+        os.environ.setdefault("BCC_KERNEL_SOURCE", str(ensure_kernel_headers()))
+        bcc = import_bcc()
+        flags = [f"-D{name}={value}" for name, value in _defines(btf).items()]
+        try:
+            self._bpf = bcc.BPF(text=_SOURCE.read_text(), cflags=flags)
+            self._iterators = {
+                name: _attach(bcc, self._bpf.load_func(f"bpf_iter__{name}", _TRACING))
+                for name in ("task", "task_file")
+            }
+            self._walks = {
+                name: self._bpf.load_func(name, bcc.BPF.RAW_TRACEPOINT).fd
+                for name in ("walk_queue", "walk_signals")
+            }
+        except Exception as error:  # bcc raises Exception itself; the details are on stderr
+            raise HostError(f"the X-ray could not be loaded: {error}", "herd doctor") from error
+        self._lib = bcc.lib
+        self._list = _needed(btf, "wait_queue_head", "head")
+        size = _COUNT_AND_NEXT + WAITING.itemsize * CHUNK
+        # One element of an mmapable array; it is read where the program wrote it.
+        self._result = mmap.mmap(self._bpf["result"].map_fd, _pages(size), prot=mmap.PROT_READ)
+
+    def files(self, wanted: Iterable[int]) -> Rows:
+        """Open files that are a socket with one of these cookies, or an object at one of these addresses."""
+        return self._iterate("task_file", wanted, FILE)
+
+    def tasks(self, wanted: Iterable[int]) -> Rows:
+        """Those of these ``task_struct`` addresses that still are tasks."""
+        return self._iterate("task", wanted, TASK)
+
+    def queue(self, head: int) -> Rows:
+        """The entries of the ``wait_queue_head`` at an address, in order.
+
+        :raises Changed: it changed meanwhile
+        """
+        first = head + self._list
+        rows = self._walk("walk_queue", first, first, WAITING)
+        if not rows["function"].all():  # the walk went astray, off an entry that was taken off
+            raise Changed
+        return rows
+
+    def signals(self, first: int) -> Rows:
+        """The owners in the list of ``fasync_struct`` that begins at an address.
+
+        :raises Changed: it changed meanwhile
+        """
+        return self._walk("walk_signals", 0, first, OWNER)
+
+    def _iterate(self, name: str, wanted: Iterable[int], row: np.dtype[Any]) -> Rows:
+        table = self._bpf["wanted"]
+        table.clear()
+        for key in wanted:
+            table[table.Key(key)] = table.Leaf(1)
+        descriptor = self._lib.bcc_iter_create(self._iterators[name])
+        if descriptor < 0:
+            raise HostError(f"the kernel refused to iterate over each {name}", "herd doctor")
+        try:
+            chunks = list(iter(lambda: os.read(descriptor, 1 << 16), b""))
+        finally:
+            os.close(descriptor)
+        return np.frombuffer(b"".join(chunks), row)
+
+    def _walk(self, name: str, head: int, at: int, row: np.dtype[Any]) -> Rows:
+        chunks = [np.empty(0, row)]
+        while at:
+            self._call(name, head, at)
+            count, at = (int(number) for number in np.frombuffer(self._result, "<u8", 2))
+            rows = np.frombuffer(self._result, row, count, _COUNT_AND_NEXT)
+            # An entry that is taken off points to itself, and the end is never met.
+            if len(chunks) > _MAX_CHUNKS:
+                raise Changed
+            chunks.append(rows.copy())
+        return np.concatenate(chunks)
+
+    def _call(self, name: str, *arguments: int) -> None:
+        words = (ctypes.c_uint64 * len(arguments))(*arguments)
+        attributes = _TestRun(
+            prog_fd=self._walks[name],
+            ctx_size_in=ctypes.sizeof(words),
+            ctx_in=ctypes.addressof(words),
+        )
+        bpf.call(_TEST_RUN, attributes)
+
+
+def _attach(bcc: Any, function: Any) -> int:
+    link: int = bcc.lib.bcc_iter_attach(function.fd, None, 0)
+    if link < 0:
+        raise HostError(
+            "this kernel has no BPF iterator over tasks and files", "boot Linux 5.10 or newer"
+        )
+    return link
+
+
+def _pages(size: int) -> int:
+    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
+def _defines(btf: Btf) -> dict[str, str]:
+    found = {"CHUNK": str(CHUNK), "MAX_WANTED": str(_MAX_WANTED)}
+    for name, (struct, member) in _OFFSETS.items():
+        found[name] = str(_needed(btf, struct, member))
+    state = btf.offset("task_struct", "__state") or _needed(btf, "task_struct", "state")
+    found |= {"TASK_STATE": str(state), "UPID_SIZE": str(btf.size("upid"))}
+    if btf.offset("file", "f_owner.pid") is None:
+        found["OWNER_IS_POINTER"] = "1"
+    return found | _io_uring(btf)
+
+
+def _io_uring(btf: Btf) -> dict[str, str]:
+    """Where a request keeps its task; without io_uring no such entry can be in a queue, and 0 does."""
+    context = btf.offset("io_kiocb", "tctx") or 0
+    return {"KIOCB_TCTX": str(context), "TCTX_TASK": str(btf.offset("io_uring_task", "task") or 0)}
+
+
+def _needed(btf: Btf, struct: str, member: str) -> int:
+    offset = btf.offset(struct, member)
+    if offset is None:
+        raise HostError(f"this kernel's BTF has no {struct}.{member}")
+    return offset
