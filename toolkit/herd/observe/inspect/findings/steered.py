@@ -13,16 +13,16 @@ def look(group: Group) -> Iterator[Finding]:
     program = group.program
     if program is None:
         return
+    named = f"{program.name} " if program.name else ""
     number = "without an id" if program.id is None else f"id {program.id}"
-    show = "" if program.id is None else f"see it: bpftool prog dump xlated id {program.id}"
     yield Finding(
         id="bpf-program-chooses",
         address=group.name,
         level="info",
         sure="certain",
-        evidence=f"{program.kind} program {program.name or ''} ({number}) is attached to the group of"
+        evidence=f"{program.kind} program {named}({number}) is attached to the group of"
         f" {len(group.sockets)} sockets",
         meaning="it chooses the socket of each connection, not the kernel's hash (reuseport_select_sock(),"
         " net/core/sock_reuseport.c); where it names none, the hash decides",
-        advice=show,
+        advice="" if program.id is None else f"see it: bpftool prog dump xlated id {program.id}",
     )
