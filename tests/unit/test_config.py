@@ -21,6 +21,7 @@ CONFIGS = {
         "kernel": "6.1",
         "options": {},
         "batch": 4,
+        "snapshot": True,
         "workers": 32,
         "connections": 17,
         "rate": 250.5,

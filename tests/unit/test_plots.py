@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 import herd
 from herd import plots
 from herd.errors import UsageError
-from herd.plots import _style
+from herd.plots import _style, waitqueue
 from herd.recording.read import Recording, load
 from herd.recording.schema import TABLES
 
@@ -229,3 +229,38 @@ def test_colours_are_distinct_and_mean_the_same_everywhere():
     bars = axes["Wakeups of each worker"].containers
     for group, colour in zip(bars, colours[:3], strict=True):
         assert group[0].get_facecolor() == to_rgba(colour)
+
+
+# --- a wait queue
+
+
+def waiter(position, **other):
+    plain = {"pid": 10 + position, "tid": 10 + position, "comm": "server", "kind": "accept"}
+    rest = {"exclusive": True, "modes": [], "epoll": None, "waiting": []}
+    return {"position": position, **plain, **rest, **other}
+
+
+def test_a_wait_queue_marks_who_wakes_and_says_what_is_not_known():
+    shared = waiter(
+        1, pid=None, tid=None, kind="epoll", exclusive=False, modes=["edge"], epoll=1, waiting=[5]
+    )
+    look = {
+        "listeners": [
+            {
+                "address": "127.0.0.1:80",
+                "waiters": [waiter(0), shared, waiter(2)],
+                "next_wakes_tids": [10, 5],
+                "says": "wakes 2 of 3",
+            },
+            {"address": "unix:/s", "waiters": None, "next_wakes_tids": None, "says": None},
+            {"address": "[::]:80", "waiters": [], "next_wakes_tids": [], "says": "wakes nobody"},
+        ]
+    }
+    known, unknown, empty = waitqueue.picture(look).axes
+    edges = [patch.get_linewidth() > 0 for patch in known.patches]
+    assert edges == [True, True, False]
+    texts = [text.get_text() for text in known.texts]
+    assert texts[1] == "1: server\nshared by several\nepoll edge\n1 waiting"
+    assert known.get_xlabel() == "the next connection wakes 2 of 3"
+    assert [text.get_text() for text in unknown.texts] == ["?"]
+    assert [text.get_text() for text in empty.texts] == ["nobody is in the queue"]

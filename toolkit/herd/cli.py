@@ -39,6 +39,7 @@ def herd() -> None:
     Examples:
       herd run --strategy accept -n 32     one wakeup per connection, in turn
       herd run --strategy epoll -n 32      the thundering herd
+      herd waitqueue :80                   who waits there, and whom the next connection wakes
       herd strategies                      what each one should show, and why
       herd doctor                          what this host can measure
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from herd.errors import HerdError
+from herd.errors import HerdError, HostError
 
 Message = dict[str, Any]
 
@@ -147,6 +147,12 @@ class Child:
                 self.process.wait(1.0)
             why = f"the {self.name} process {describe_exit(self.process.poll())}"
         return ChildFailed("\n".join(filter(None, [why, self.tail()])))
+
+    def reported(self, message: Message) -> HerdError:
+        """What it says of itself in a ``failed`` message, with what it (or a library in it) printed."""
+        kind = HostError if message.get("exit_code") == HostError.exit_code else HerdError
+        text = "\n".join(filter(None, [message["message"], self.tail()]))
+        return kind(text, message.get("hint"))
 
     def stop(self, grace: float = 2.0) -> None:
         """Close the channel, which ends a child of ours; kill it if it hasn't ended in ``grace`` s."""

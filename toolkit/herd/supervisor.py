@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Final
 
-from herd.errors import HerdError, HostError, Interrupted, RunTimeout
+from herd.errors import Interrupted, RunTimeout
 from herd.process import Child, Message
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -108,14 +108,8 @@ class Supervisor:
     def _take_in(self, child: Child) -> None:
         while (message := child.channel.receive()) is not None:
             if message["event"] == "failed":
-                raise _failure(child, message)
+                raise child.reported(message)
             if message["event"] == "died":
                 self.on_death(message)
             else:
                 self._said[child, message["event"]] = message
-
-
-def _failure(child: Child, message: Message) -> HerdError:
-    """What the child says of itself, with what it (or a library in it) printed."""
-    kind = HostError if message.get("exit_code") == HostError.exit_code else HerdError
-    return kind("\n".join(filter(None, [message["message"], child.tail()])), message.get("hint"))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from herd.observe.targets import Target
+    from herd.observe.waitqueue.xray import Xray
+
+_SHORTEST_S: Final = 0.01
+_LONGEST_S: Final = 3600.0
 
 #: A reading, as --json prints it.
 Look = dict[str, Any]
@@ -65,16 +70,23 @@ def command(
     meant = targets.parse(target, pid)
     if output and watch:
         raise click.UsageError("--output draws one look: not with --watch")
+    if not _SHORTEST_S <= interval <= _LONGEST_S:
+        raise click.UsageError("--interval is from 10ms to 1h")
     listeners.find(meant)  # refused before the second that compiling takes
-    with Xray() as xray:
+    with Xray() as xray, _screen(as_json, redrawn=watch) as show:
         look = _looker(meant, xray)
         if watch:
-            _watch(look, interval, as_json)
+            _watch(look, show, interval)
         else:
-            _once(look(), as_json, output)
+            show(found := look())
+    if output:
+        from herd.commands import _show
+        from herd.plots import waitqueue
+
+        _show.picture(waitqueue.picture(found), output)
 
 
-def _looker(meant: Target, xray: Any) -> Callable[[], Look]:
+def _looker(meant: Target, xray: Xray) -> Callable[[], Look]:
     from herd.observe import listeners
     from herd.observe.waitqueue.prediction import as_json
 
@@ -85,37 +97,30 @@ def _looker(meant: Target, xray: Any) -> Callable[[], Look]:
     return look
 
 
-def _once(look: Look, as_json: bool, output: Path | None) -> None:
-    from herd.commands import _show
-
-    if as_json:
-        click.echo(json.dumps(look))
-    else:
-        _show.console().print(_view(look))
-    if output:
-        from herd.plots import waitqueue
-
-        _show.picture(waitqueue.picture(look), output)
-
-
-def _watch(look: Callable[[], Look], interval: float, as_json: bool) -> None:
+@contextmanager
+def _screen(as_json: bool, *, redrawn: bool) -> Iterator[Callable[[Look], None]]:
+    """What shows a look: on a terminal, if ``redrawn``, each in the place of the one before."""
     from rich.live import Live
 
     from herd.commands import _show
 
+    console = _show.console()
+    if as_json:
+        yield lambda look: click.echo(json.dumps(look))
+    elif redrawn and console.is_terminal:
+        with Live(console=console, auto_refresh=False) as live:
+            yield lambda look: live.update(_view(look), refresh=True)
+    else:
+        yield lambda look: console.print(_view(look))
+
+
+def _watch(look: Callable[[], Look], show: Callable[[Look], None], interval: float) -> None:
     # Both ways to end it lead through the same door, which gives the terminal its cursor back.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        if as_json:
-            while True:
-                click.echo(json.dumps(look()))
-                time.sleep(interval)
-        with Live(console=_show.console(), auto_refresh=False) as live:
-            while True:
-                live.update(_view(look()), refresh=True)
-                time.sleep(interval)
-    except KeyboardInterrupt:
-        return
+    with suppress(KeyboardInterrupt):
+        while True:
+            show(look())
+            time.sleep(interval)
 
 
 def _view(look: Look) -> Group:
@@ -157,9 +162,9 @@ def _table(listener: Look) -> Table:
         table.add_row(
             _mark(waiter, listener),
             str(waiter["position"]),
-            _text(waiter["pid"]),
-            _text(waiter["tid"]),
-            _text(waiter["comm"]),
+            _number(waiter["pid"]),
+            _number(waiter["tid"]),
+            _name(waiter),
             _kind(waiter),
             "yes" if waiter["exclusive"] else "no",
             _waiting(waiter, listener),
@@ -181,13 +186,19 @@ def _kind(waiter: Look) -> str:
 def _waiting(waiter: Look, listener: Look) -> str:
     if waiter["epoll"] is None:
         return ""
-    wakes, then = set(listener["next_wakes_tids"]), set(listener["then_wakes"])
-    marks = {True: "▶", False: ""}
-    named = [
-        f"{marks[tid in wakes] or ('»' if tid in then else '')}{tid}" for tid in waiter["waiting"]
-    ]
+    marks = dict.fromkeys(listener["then_wakes_tids"], "»")
+    marks |= dict.fromkeys(listener["next_wakes_tids"], "▶")
+    named = [f"{marks.get(tid, '')}{tid}" for tid in waiter["waiting"]]
     return f"set {waiter['epoll']}: {', '.join(named) or 'nobody'}"
 
 
-def _text(value: object) -> str:
-    return "?" if value is None else str(value)
+def _name(waiter: Look) -> str:
+    if len(waiter["holders"]) > 1:
+        return f"{waiter['comm'] or '?'} ({len(waiter['holders'])} share it)"
+    if waiter["comm"] is None:
+        return "?" if waiter["kind"] == "unknown" else "gone"
+    return str(waiter["comm"])
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else str(value)

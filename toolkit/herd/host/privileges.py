@@ -24,12 +24,15 @@ def who() -> str:
     return "root" if os.geteuid() == 0 else f"user {os.geteuid()}"
 
 
-def how_to_get_them() -> str:
-    """What a user who lacks them types."""
+def how_to_get_them(command: str = "run") -> str:
+    """What a user who lacks them types.
+
+    :param command: herd's, that needs them
+    """
     # Root without them is in a container that was given none; sudo would not help.
     if os.geteuid() == 0:
         return "restart the container with --privileged"
-    return f"sudo {sys.executable} -m herd run"
+    return f"sudo {sys.executable} -m herd {command}"
 
 
 def _capabilities() -> int:

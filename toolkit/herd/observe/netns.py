@@ -62,5 +62,5 @@ def _cannot(pid: int | str, error: OSError) -> UsageError | HostError:
         return UsageError(f"there is no process {pid}", "ss -ltnp lists those that listen")
     return HostError(
         f"cannot look into the network namespace of process {pid}: {error.strerror}",
-        privileges.how_to_get_them(),
+        privileges.how_to_get_them("COMMAND --pid PID"),
     )

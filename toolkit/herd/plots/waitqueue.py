@@ -48,7 +48,8 @@ def picture(look: dict[str, Any]) -> Figure:
 def _listener(axes: Axes, listener: dict[str, Any], rows: int) -> None:
     waiters = listener["waiters"]
     says = listener["says"] or "wakes we don't know whom: the queue could not be read"
-    _style.dress(axes, listener["address"], _caption(says), "wait queue, from its head")
+    _style.dress(axes, listener["address"], "", "wait queue, from its head")
+    axes.set_xlabel(_caption(says), loc="left", fontsize=12)
     if not waiters:
         _style.empty(axes, "?" if waiters is None else "nobody is in the queue")
     else:
@@ -84,7 +85,9 @@ def _box(axes: Axes, waiter: dict[str, Any], woken: set[int], *, legible: bool) 
         )
     )
     if legible:
-        axes.text(column + 0.45, row + 0.5, _words(waiter), ha="center", va="center", fontsize=9.5)
+        style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 9.5}
+        ink = "white" if wakes and waiter["exclusive"] else "black"
+        axes.text(column + 0.45, row + 0.5, _words(waiter), color=ink, **style)
 
 
 def _words(waiter: dict[str, Any]) -> str:

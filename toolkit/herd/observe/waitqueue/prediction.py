@@ -12,6 +12,11 @@ from herd.observe.waitqueue.wake import who_wakes, who_wakes_next
 from herd.observe.waitqueue.xray import Reading
 
 _NAMED: Final = 4
+#: Keys that are null of a listener whose queue could not be read.
+_OF_A_QUEUE: Final = (
+    *("waiters", "sigio", "next_wakes", "next_wakes_tids", "then_wakes", "then_wakes_tids"),
+    *("one_of", "says"),
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Prediction:
         parts = [self._wakes(), self._then(), self._sigio()]
         text = "; ".join(part for part in parts if part)
         if self.group > 1:
-            return f"one of {self.group} listeners, if the kernel chooses it: {text}"
+            return f"goes to one of {self.group} listeners; if to this one, it {text}"
         return text
 
     def _wakes(self) -> str:
@@ -43,7 +48,7 @@ class Prediction:
             return "" if self.sigio else "wakes nobody: nobody waits here now"
         if len(self.wakes) == self.waiting > 1:
             return f"wakes all {self.waiting}"
-        how = f" ({self.how})" if self.how and len(self.wakes) == 1 else ""
+        how = f" ({self.how})" if self.how and len(self.wakes) == 1 < self.waiting else ""
         return f"wakes {len(self.wakes)} of {self.waiting}: {_named(self.wakes)}{how}"
 
     def _then(self) -> str:
@@ -105,16 +110,7 @@ def _listener(listener: Listener, queue: Queue | None) -> dict[str, Any]:
         "queued": listener.queue,
     }
     if queue is None:
-        names = (
-            "waiters",
-            "sigio",
-            "next_wakes",
-            "next_wakes_tids",
-            "then_wakes",
-            "one_of",
-            "says",
-        )
-        return known | dict.fromkeys(names)
+        return known | dict.fromkeys(_OF_A_QUEUE)
     prediction = predict(queue)
     return known | {
         "waiters": [_waiter(place, waiter) for place, waiter in enumerate(queue.waiters)],
@@ -122,6 +118,7 @@ def _listener(listener: Listener, queue: Queue | None) -> dict[str, Any]:
         "next_wakes": prediction.pids,
         "next_wakes_tids": [task.tid for task in prediction.wakes],
         "then_wakes": list(dict.fromkeys(task.pid for task in prediction.then)),
+        "then_wakes_tids": [task.tid for task in prediction.then],
         "one_of": queue.group,
         "says": prediction.sentence(),
     }
@@ -138,6 +135,7 @@ def _waiter(position: int, waiter: Waiter) -> dict[str, Any]:
         "function": waiter.function,
         "exclusive": waiter.exclusive,
         "modes": waiter.modes,
+        "holders": sorted(_holders(waiter)),
         "epoll": waiter.epoll.number if waiter.epoll else None,
         "waiting": [task.tid for task in waiter.sleepers] if waiter.epoll else [],
     }
@@ -147,11 +145,16 @@ def _only(waiter: Waiter) -> Task | None:
     return waiter.sleepers[0] if len(waiter.sleepers) == 1 else None
 
 
+def _holders(waiter: Waiter) -> set[int]:
+    """The processes that hold an item's epoll set."""
+    return {holding.pid for holding in waiter.epoll.holders} if waiter.epoll else set()
+
+
 def _pid(waiter: Waiter) -> int | None:
     """Whose entry it is; an epoll set that several processes hold is nobody's."""
     if waiter.task:
         return waiter.task.pid
-    pids = {holding.pid for holding in waiter.epoll.holders} if waiter.epoll else set()
+    pids = _holders(waiter)
     return pids.pop() if len(pids) == 1 else None
 
 

@@ -119,7 +119,7 @@ class Programs:
         if not privileges.may_load_bpf():
             raise HostError(
                 f"{privileges.who()} may not read the kernel's wait queues (CAP_BPF and CAP_PERFMON)",
-                privileges.how_to_get_them(),
+                privileges.how_to_get_them("waitqueue TARGET"),
             )
         os.environ.setdefault("BCC_KERNEL_SOURCE", str(ensure_kernel_headers()))
         bcc = import_bcc()
@@ -225,13 +225,21 @@ def _defines(btf: Btf) -> dict[str, str]:
     found |= {"TASK_STATE": str(state), "UPID_SIZE": str(btf.size("upid"))}
     if btf.offset("file", "f_owner.pid") is None:
         found["OWNER_IS_POINTER"] = "1"
-    return found | _io_uring(btf)
+    return found | {"URING_TASK(request)": _uring_task(btf)}
 
 
-def _io_uring(btf: Btf) -> dict[str, str]:
-    """Where a request keeps its task; without io_uring no such entry can be in a queue, and 0 does."""
-    context = btf.offset("io_kiocb", "tctx") or 0
-    return {"KIOCB_TCTX": str(context), "TCTX_TASK": str(btf.offset("io_uring_task", "task") or 0)}
+def _uring_task(btf: Btf) -> str:
+    """C for the task of a request: its own member until 6.12, then ``tctx``'s
+    (include/linux/io_uring_types.h).
+
+    A kernel without io_uring has no such entry in any queue.
+    """
+    own, context = btf.offset("io_kiocb", "task"), btf.offset("io_kiocb", "tctx")
+    if own is not None:
+        return f"KREAD(u64,request,{own})"
+    if context is not None:
+        return f"KREAD(u64,KREAD(u64,request,{context}),{_needed(btf, 'io_uring_task', 'task')})"
+    return "0"
 
 
 def _needed(btf: Btf, struct: str, member: str) -> int:

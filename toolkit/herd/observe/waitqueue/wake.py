@@ -59,7 +59,7 @@ class _Wakeup:
         if waiter.kind == "epoll":
             return self._epoll(waiter)
         woke = self._try_to_wake_up(waiter.task)
-        # io_poll_wake() queues work for the request's task and is content; so, we suppose, is what we don't know.
+        # io_poll_wake() queues work for the request's task and is content; so, we suppose, are others.
         return woke or waiter.kind in ("io_uring", UNKNOWN)
 
     def _epoll(self, item: Waiter) -> bool:

@@ -161,7 +161,7 @@ int walk_queue(struct bpf_raw_tracepoint_args *ctx)
 		out->waiters[i].events = KREAD(u32, item, EPITEM_EVENTS);
 		out->waiters[i].poll_task = KREAD(u64, out->waiters[i].private, POLLING_TASK);
 		request = out->waiters[i].private & ~(u64)URING_DOUBLE;
-		out->waiters[i].uring_task = KREAD(u64, KREAD(u64, request, KIOCB_TCTX), TCTX_TASK);
+		out->waiters[i].uring_task = URING_TASK(request);
 	}
 	out->count = i;
 	out->next = at == head ? 0 : at;
@@ -183,7 +183,7 @@ int walk_signals(struct bpf_raw_tracepoint_args *ctx)
 		if (!at)
 			break;
 		owner = KREAD(u64, at, FASYNC_FILE) + FILE_OWNER;
-#ifdef OWNER_IS_POINTER /* since 6.12, commit 1934b212615d */
+#ifdef OWNER_IS_POINTER /* since 6.12, include/linux/fs.h */
 		owner = KREAD(u64, owner, 0);
 #endif
 		out->owners[i].number = number_of(KREAD(u64, owner, OWNER_PID));

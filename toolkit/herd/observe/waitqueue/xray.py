@@ -7,7 +7,6 @@ from typing import Final
 
 import msgspec
 
-from herd.errors import BY_EXIT_CODE, HerdError
 from herd.observe.listeners import Listener
 from herd.observe.waitqueue.queue import Queue
 from herd.process import Child, Message
@@ -61,7 +60,7 @@ class Xray:
         message = self._child.channel.receive(_PATIENCE_S)
         if message is None:
             raise self._child.failure()
-        if message["event"] != event:
-            kind = BY_EXIT_CODE.get(message["exit_code"], HerdError)
-            raise kind(message["message"], message["hint"])
+        if message["event"] == "failed":
+            raise self._child.reported(message)
+        assert message["event"] == event
         return message
