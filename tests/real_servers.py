@@ -53,6 +53,7 @@ EXPECTED = {
     "gunicorn-reuse-port": Expected("gunicorn", 1, "select", sockets=WORKERS, holders=WORKERS),
     "gunicorn-debian-reuse-port": _herd("gunicorn", "reuseport-without-effect", kind="select"),
     "haproxy": Expected("haproxy", WORKERS, holders=1, findings=frozenset({"everyone-wakes"})),
+    "haproxy-shards": Expected("haproxy", 1, sockets=WORKERS, holders=1),
     "nginx": Expected(
         "nginx", 1, exclusive=True, findings=frozenset({"exclusive-order", "master-holds"})
     ),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from herd.errors import HerdError, HostError
 from herd.observe import listeners, servers
+from herd.observe.servers import __main__ as experiment
+from herd.observe.waitqueue.xray import Xray
 from tests.conftest import cannot_run
 from tests.kernel.conftest import until
 
@@ -48,6 +51,21 @@ def test_others_clients_are_answered(running, client):
         cannot_run(missing.message, "servers")
     assert answers >= 40
     until(lambda: sum(running.served().values()) >= answers, "a line of log for each", 10)
+
+
+def test_the_experiment_writes_a_row_for_each_server():
+    with Xray() as xray:
+        visit = experiment.visit(available("nginx"), xray)
+    page = "".join(experiment.page([visit], ["`other` (not installed)"]))
+    [row] = [line for line in page.splitlines() if line.startswith("| `nginx`")]
+    cells = [cell.strip() for cell in row.split("|")[2:]]
+    assert cells[1:4] == [
+        "one, held by 5 processes, of which one is the master",
+        "4 × epoll EPOLLEXCLUSIVE",
+        "1 of 4",
+    ]
+    assert re.fullmatch(r"\d+ %", cells[4])
+    assert "Not installed: `other` (not installed)." in page
 
 
 class Broken(servers.Server):

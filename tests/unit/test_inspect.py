@@ -262,7 +262,7 @@ def test_a_hidden_relative_may_wait_too_an_unrelated_process_does_not():
     assert found(facts)["everyone-wakes"].sure == "likely"
     said = list(inspect_facts.not_seen(facts))
     assert said[:2] == [
-        "the descriptors of 2 unrelated processes",
+        "the descriptors of processes that are unrelated: 2",
         "the descriptors of the server's relatives [103]: root sees them",
     ]
 

@@ -60,7 +60,7 @@ def collect(target: Target) -> Facts:
     """
     found = _whole_groups(target, listeners.find(target))
     seen = holders.look({listener.inode for listener in found})
-    if not seen.holders and not seen.hidden:
+    if not seen.holders and not set(found) & set(_there(target, listeners.listening)):
         raise HerdError(f"{target} was closed while it was looked at")
     pids = {holder.pid for holder in seen.holders}
     threads, unread = _threads(pids)
@@ -83,7 +83,7 @@ def not_seen(facts: Facts) -> Iterator[str]:
     """What is unknown, and why."""
     kin = facts.hidden_kin
     if others := len(facts.seen.hidden) - len(kin):
-        yield f"the descriptors of {others} unrelated processes"
+        yield f"the descriptors of processes that are unrelated: {others}"
     if kin:
         yield f"the descriptors of the server's relatives {kin}: root sees them"
     if not facts.seen.holders:

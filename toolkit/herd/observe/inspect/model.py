@@ -119,7 +119,9 @@ class Group:
 
     def siblings(self, pid: int) -> set[int]:
         """Other holders with the same parent."""
-        return {other for other in self.holders - {pid} if self._parent(other) == self._parent(pid)}
+        parent = self._parent(pid)
+        others = self.holders - {pid}
+        return {other for other in others if parent and self._parent(other) == parent}
 
     def _parent(self, pid: int) -> int | None:
         return self.processes[pid].parent if pid in self.processes else None

@@ -32,7 +32,7 @@ class Place:
 
     @property
     def log(self) -> Path:
-        """What it prints, and a line ``served PID`` for each connection."""
+        """What it prints, and for each connection a line ``served WORKER``."""
         return self.folder / "log"
 
     def write(self, name: str, text: str, mode: int = 0o644) -> str:
@@ -59,11 +59,15 @@ class Server(ABC):
         """Write its files; return what to execute."""
 
     def workers(self, pid: int, port: int) -> list[int]:
-        """The processes that serve: by default all that the first one has started.
+        """The processes, or threads, that serve: by default all processes that the first one has started.
 
         :param pid: of the process that was started
         """
         return holders.family(pid)[1:]
+
+    def worker(self, logged: int, workers: list[int]) -> int:
+        """Which of its workers a number in its log means: by default that is its pid."""
+        return logged
 
     def complete(self, place: Place, workers: list[int]) -> bool:
         """Whether all its workers are there."""

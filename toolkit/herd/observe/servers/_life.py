@@ -40,7 +40,8 @@ class Running:
     def served(self) -> Counter[int]:
         """Connections by worker, as the server itself tells."""
         text = self.place.log.read_text(errors="replace")
-        return Counter(map(int, re.findall(r"^served <?(\d+)>?$", text, re.MULTILINE)))
+        logged = map(int, re.findall(r"^served <?(\d+)>?$", text, re.MULTILINE))
+        return Counter(self.server.worker(number, self.workers) for number in logged)
 
 
 @contextlib.contextmanager

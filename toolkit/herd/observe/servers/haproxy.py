@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Final
 
@@ -19,31 +20,42 @@ defaults
     timeout connect 10s
     option httpclose
 frontend hello
-    bind 127.0.0.1:{port}
+    bind 127.0.0.1:{port} {bind}
     log global
-    log-format "served %pid"
+    log-format "served %[thread]"
     http-request return status 200 content-type text/plain string hello
 """
 
 
 class Haproxy(Server):
-    """Its workers are threads."""
+    """Its workers are threads.
+
+    :param bind: more words for ``bind``
+    """
 
     program = "haproxy"
     package = "haproxy"
 
+    def __init__(self, name: str, bind: str = "") -> None:
+        super().__init__(name)
+        self._bind = bind
+
     def command(self, place: Place) -> list[str]:
         """It answers by itself, without a server behind it."""
-        text = _CONFIG.format(folder=place.folder, port=place.port, workers=place.workers)
+        text = _CONFIG.format(
+            folder=place.folder, port=place.port, workers=place.workers, bind=self._bind
+        )
         return [self.path(), "-db", "-f", place.write("haproxy.cfg", text)]
 
     def workers(self, pid: int, port: int) -> list[int]:
-        """The one process."""
-        return [pid]
+        """Its threads, in the order of their numbers."""
+        with contextlib.suppress(FileNotFoundError):
+            return sorted(int(task.name) for task in Path(f"/proc/{pid}/task").iterdir())
+        return []
 
-    def complete(self, place: Place, workers: list[int]) -> bool:
-        """One process with all its threads."""
-        return len(list(Path(f"/proc/{workers[0]}/task").iterdir())) == place.workers
+    def worker(self, logged: int, workers: list[int]) -> int:
+        """Its log has a thread's number."""
+        return workers[logged]
 
 
-SERVERS = (Haproxy("haproxy"),)
+SERVERS = (Haproxy("haproxy"), Haproxy("haproxy-shards", "shards by-thread"))
