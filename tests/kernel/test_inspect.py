@@ -21,6 +21,7 @@ from herd.observe.holders import EPOLLET, Holder
 from herd.observe.inspect import facts, model, steering
 from herd.observe.listeners import find, listening
 from herd.observe.targets import Target
+from herd.observe.waitqueue.prediction import predict
 from herd.observe.waitqueue.xray import Xray
 from herd.process import die_with_parent
 from herd.strategies import reuseport_cbpf, reuseport_ebpf
@@ -86,7 +87,11 @@ def test_the_model_of_a_real_server(name, tmp_path, xray):
         target = Target(port=server.port)
         group = as_expected(name, facts.collect(target))
         assert group.holders == held_by_ss(server.port)
-        assert entries_of(group) == sorted(entries_of_kernel(xray, target))
+        queues = xray.read(find(target)).queues
+        assert entries_of(group) == sorted(entries_of_kernel(queues))
+        predicted = [predict(queue) for queue in queues]
+        wakes = {len(each.wakes) + len(each.then) for each in predicted}
+        assert wakes == {socket.wakes_at_most for socket in group.sockets}
 
 
 def held_by_ss(number) -> set[int]:
@@ -103,9 +108,9 @@ def entries_of(group):
     )
 
 
-def entries_of_kernel(xray, target):
+def entries_of_kernel(queues):
     """What the wait queues really hold; select and poll are the same there."""
-    for queue in xray.read(find(target)).queues:
+    for queue in queues:
         for waiter in queue.waiters:
             modes = tuple(mode for mode in waiter.modes if mode != "exclusive")
             sleepers = tuple(sorted(task.tid for task in waiter.sleepers))
@@ -182,6 +187,14 @@ def test_an_epoll_set_that_was_inherited_is_one(fork, listener):
         assert set(entry.pids) >= {*pids, *own, os.getpid()}
         assert set(entry.sleepers) == set(pids)
         assert group.sockets[0].wakes_at_most == 1
+
+
+def test_which_sets_are_the_same_is_unknown_where_a_process_has_ended():
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    with select.epoll() as epoll:
+        assert epolls.same([(os.getpid(), epoll.fileno()), (ended.pid, 3)]) is None
+        assert epolls.same([(os.getpid(), epoll.fileno())]) == {(os.getpid(), epoll.fileno()): 0}
 
 
 def only(sock) -> model.Group:

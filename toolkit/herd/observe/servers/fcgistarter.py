@@ -42,8 +42,9 @@ class Fcgistarter(Server):
         return sorted({holder.pid for holder in holders.look(ours).holders})
 
     def version(self) -> str:
-        """It says none; its package comes with Apache's."""
-        return Apache("event").version()
+        """It says none; it comes with Apache, which may not be installed."""
+        apache = Apache("event")
+        return "unknown" if apache.unavailable() else apache.version()
 
 
 SERVERS = (Fcgistarter("fcgistarter"),)

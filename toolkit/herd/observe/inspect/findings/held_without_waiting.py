@@ -40,7 +40,8 @@ def _left_over(group: Group, pids: set[int]) -> Finding:
         sure="possible",
         evidence=f"process {named(pids)} ({', '.join(sorted(commands)) or 'ended'}) holds the socket without"
         " waiting on it, and is neither parent nor fellow of those that wait",
-        meaning="it may have inherited the socket by an exec: as long as it lives the port stays taken"
-        " when the server ends, and connections queue that nobody accepts",
-        advice="set SOCK_CLOEXEC (FD_CLOEXEC) on the listening socket, or close it after the fork",
+        meaning="it may just have inherited the socket: as long as it lives the port stays taken when the"
+        " server ends, and connections queue that nobody accepts",
+        advice="close the socket after the fork, or set FD_CLOEXEC on it if the process executes another"
+        " program",
     )
