@@ -60,7 +60,7 @@ def collect(target: Target) -> Facts:
     """
     found = _whole_groups(target, listeners.find(target))
     seen = holders.look({listener.inode for listener in found})
-    if not seen.holders and not set(found) & set(_there(target, listeners.listening)):
+    if not seen.holders and not _still_there(target, found):
         raise HerdError(f"{target} was closed while it was looked at")
     pids = {holder.pid for holder in seen.holders}
     threads, unread = _threads(pids)
@@ -109,6 +109,11 @@ def _whole_groups(target: Target, found: list[Listener]) -> list[Listener]:
     """With those of other processes on the same address, among which the kernel chooses, too."""
     names = {listener.name for listener in found}
     return [each for each in _there(target, listeners.listening) if each.name in names]
+
+
+def _still_there(target: Target, found: list[Listener]) -> bool:
+    cookies = {listener.cookie for listener in found}
+    return any(each.cookie in cookies for each in _there(target, listeners.listening))
 
 
 def _options(seen: Seen) -> dict[int, Options]:

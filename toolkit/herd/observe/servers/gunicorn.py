@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from herd.observe.servers._base import Place, Server
+from herd.observe.servers._wsgi import APPLICATION
 
 # Older versions ignore what they don't know in a file, but not on the command line.
 _CONFIG: Final = """
@@ -14,11 +15,6 @@ keepalive = 0
 accesslog = "-"
 access_log_format = "served %(p)s"
 control_socket_disable = True
-"""
-_APPLICATION: Final = """
-def application(environ, start):
-    start("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "6")])
-    return [b"hello\\n"]
 """
 
 
@@ -38,7 +34,7 @@ class Gunicorn(Server):
 
     def command(self, place: Place) -> list[str]:
         """An application that answers at once."""
-        place.write("application.py", _APPLICATION)
+        place.write("application.py", APPLICATION)
         config = place.write("gunicorn.py", _CONFIG.format(port=place.port, workers=place.workers))
         return [self.path(), "--config", config, *self._options, "application"]
 

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from herd.observe.servers._base import Place, Server
-
-_APPLICATION: Final = """
-def application(environ, start):
-    start("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "6")])
-    return [b"hello\\n"]
-"""
+from herd.observe.servers._wsgi import APPLICATION
 
 
 class Uwsgi(Server):
@@ -29,7 +22,7 @@ class Uwsgi(Server):
 
     def command(self, place: Place) -> list[str]:
         """Debian's is without languages: Python is a plug-in."""
-        application = place.write("application.py", _APPLICATION)
+        application = place.write("application.py", APPLICATION)
         return [
             self.path(),
             "--plugins=python3",
