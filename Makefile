@@ -1,7 +1,7 @@
 # What each target needs, scripts/setup.sh provides; when all is there that takes under a second.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test servers check format clean
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
@@ -17,8 +17,14 @@ demo: setup ## 32 workers wait on one port: with accept one wakes, with epoll al
 	$(BIN)/herd run --strategy accept -n 32
 	$(BIN)/herd run --strategy epoll -n 32
 
-test: setup ## Run the tests; PYTEST_ARGS="-k doctor" chooses
+test: ## Run the tests; PYTEST_ARGS="-k doctor" chooses
+	@scripts/setup.sh servers
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+servers: ## Start, look at and drive real servers; docs/servers.md is written anew
+	@scripts/setup.sh servers
+	$(BIN)/python -m herd.observe.servers >docs/servers.new
+	mv docs/servers.new docs/servers.md
 
 check: setup ## Lint, format and types
 	$(BIN)/ruff check $(SOURCES)

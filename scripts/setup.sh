@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Set-up for `make demo` and `make test`: does what is missing, and nothing when all is there.
+# Arguments: capabilities of toolkit/herd/host/packages.py that are wanted besides.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly VENV=.venv
 readonly STAMP=$VENV/.herd-set-up
+readonly POLICY=/usr/sbin/policy-rc.d
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -44,8 +46,17 @@ missing() {
   done
 }
 
+# A server's package would start it, on port 80: where nothing else decides that, this forbids it meanwhile.
+forbid_services() {
+  [[ ! -e $POLICY ]] || return 0
+  printf '#!/bin/sh\nexit 101\n' >"$POLICY"
+  chmod +x "$POLICY"
+  trap 'rm -f "$POLICY"' EXIT
+}
+
 apt_install() {
   export DEBIAN_FRONTEND=noninteractive
+  forbid_services
   # Most often the lists of packages are there; where not, or too old, they are fetched first.
   apt-get install -qq -y --no-install-recommends "$@" >/dev/null 2>&1 ||
     { quietly apt-get update && quietly apt-get install -y --no-install-recommends "$@"; }
@@ -101,10 +112,10 @@ main() {
   if command -v apt-get >/dev/null; then ensure_packages debian python3-venv; fi
   python=$(find_python) || { say "Python 3.11 or newer, with venv, is needed"; exit 1; }
   # One word a line: the distribution's family, then its names for what herd uses.
-  mapfile -t packages < <("$python" -I toolkit/herd/host/packages.py)
+  mapfile -t packages < <("$python" -I toolkit/herd/host/packages.py "$@")
   ensure_packages "${packages[@]}"
   ensure_venv "$python"
   ensure_kernel
 }
 
-main
+main "$@"

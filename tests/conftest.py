@@ -6,6 +6,7 @@ import functools
 import os
 import subprocess
 import sys
+from typing import NoReturn
 
 import pytest
 
@@ -31,10 +32,14 @@ def _no_virtual_machine() -> str | None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    required = os.environ.get("HERD_REQUIRE", "").split(",")
     for marker, word in NEEDS.items():
         why = lacking(marker) if item.get_closest_marker(marker) else None
-        if why and word in required:
-            pytest.fail(f"HERD_REQUIRE={word}, but {why}", pytrace=False)
-        elif why:
-            pytest.skip(why)
+        if why:
+            cannot_run(why, word)
+
+
+def cannot_run(why: str, word: str) -> NoReturn:
+    """Skip a test, or fail it where ``HERD_REQUIRE`` has the word that insists on it."""
+    if word in os.environ.get("HERD_REQUIRE", "").split(","):
+        pytest.fail(f"HERD_REQUIRE={word}, but {why}", pytrace=False)
+    pytest.skip(why)

@@ -8,33 +8,35 @@ import sys
 
 import pytest
 
-from herd import bpf
-from herd.strategies import _bpf, reuseport_ebpf
-from herd.strategies._bpf import R0, R1, R2, R3, R5, R6, R7, R8, R9, R10
+from herd import assembler, bpf
+from herd.assembler import R0, R1, R2, R3, R5, R6, R7, R8, R9, R10
+from herd.strategies import reuseport_ebpf
 
 little = pytest.mark.skipif(sys.byteorder != "little", reason="the encodings are little-endian")
 
 #: By llvm-mc -triple bpfel -mcpu=v3 -show-encoding, but for %= and the atomic, which its dialect lacks:
 #: those two by `bpftool prog dump xlated`.
 KNOWN = {
-    "r6 = r1": (_bpf.do(R6, "=", R1), "bf16000000000000"),
-    "r0 = 1": (_bpf.do(R0, "=", 1), "b700000001000000"),
-    "r9 = -1": (_bpf.do(R9, "=", -1), "b7090000ffffffff"),
-    "r3 += -4": (_bpf.do(R3, "+=", -4), "07030000fcffffff"),
-    "r1 <<= 16": (_bpf.do(R1, "<<=", 16), "6701000010000000"),
-    "r3 -= r5": (_bpf.do(R3, "-=", R5), "1f53000000000000"),
-    "r3 &= 65535": (_bpf.do(R3, "&=", 65535), "57030000ffff0000"),
-    "r1 |= r3": (_bpf.do(R1, "|=", R3), "4f31000000000000"),
-    "r0 %= 2": (_bpf.do(R0, "%=", 2), "9700000002000000"),
-    "r1 = *(u64 *)(r2 + 8)": (_bpf.load(R1, R2, 8), "7921080000000000"),
-    "*(u64 *)(r7 + 0) = r9": (_bpf.store(R7, 0, R9), "7b97000000000000"),
-    "*(u32 *)(r10 - 4) = r0": (_bpf.store(R10, -4, R0, bits=32), "630afcff00000000"),
+    "r6 = r1": (assembler.do(R6, "=", R1), "bf16000000000000"),
+    "r0 = 1": (assembler.do(R0, "=", 1), "b700000001000000"),
+    "r9 = -1": (assembler.do(R9, "=", -1), "b7090000ffffffff"),
+    "r3 += -4": (assembler.do(R3, "+=", -4), "07030000fcffffff"),
+    "r1 <<= 16": (assembler.do(R1, "<<=", 16), "6701000010000000"),
+    "r3 -= r5": (assembler.do(R3, "-=", R5), "1f53000000000000"),
+    "r3 &= 65535": (assembler.do(R3, "&=", 65535), "57030000ffff0000"),
+    "r1 |= r3": (assembler.do(R1, "|=", R3), "4f31000000000000"),
+    "r0 %= 2": (assembler.do(R0, "%=", 2), "9700000002000000"),
+    "r1 = *(u64 *)(r2 + 8)": (assembler.load(R1, R2, 8), "7921080000000000"),
+    "*(u64 *)(r7 + 0) = r9": (assembler.store(R7, 0, R9), "7b97000000000000"),
+    "*(u32 *)(r10 - 4) = r0": (assembler.store(R10, -4, R0, bits=32), "630afcff00000000"),
     "r0 = atomic64_fetch_add((u64 *)(r7 + 0), r0)": (
-        _bpf.fetch_add(R7, 0, R0),
+        assembler.fetch_add(R7, 0, R0),
         "db07000001000000",
     ),
-    "call 82": (_bpf.call(82), "8500000052000000"),
-    "exit": (_bpf.leave(), "9500000000000000"),
+    "r1 == 0": (assembler.jump_if(R1, "==", 0, ""), "1501000000000000"),
+    "r1 != 10": (assembler.jump_if(R1, "!=", 10, ""), "550100000a000000"),
+    "call 82": (assembler.call(82), "8500000052000000"),
+    "exit": (assembler.leave(), "9500000000000000"),
 }
 
 
@@ -48,23 +50,25 @@ def test_an_instruction_is_encoded_as_llvm_does(text):
 @little
 def test_an_address_takes_two_instructions():
     """``r1 = 17 ll``, with the kind of address in the place of the second register."""
-    assert _bpf.assemble(_bpf.map_address(R1, 17)).hex() == "1811000011000000" + "00" * 8
-    assert _bpf.assemble(_bpf.value_address(R1, 17)).hex() == "1821000011000000" + "00" * 8
+    assert assembler.assemble(assembler.map_address(R1, 17)).hex() == "1811000011000000" + "00" * 8
+    assert (
+        assembler.assemble(assembler.value_address(R1, 17)).hex() == "1821000011000000" + "00" * 8
+    )
 
 
 @little
 def test_labels_become_distances_forth_and_back():
     """As LLVM has ``if r1 >= r9 goto +1`` and ``if r8 < 1024 goto -9``."""
-    nothing = _bpf.do(R0, "=", R0)
-    forth = [_bpf.jump_if(R1, ">=", R9, "there"), nothing, "there", _bpf.leave()]
-    assert _bpf.assemble(forth)[:8].hex() == "3d91010000000000"
-    back = ["again", *[nothing] * 8, _bpf.jump_if(R8, "<", 1024, "again")]
-    assert _bpf.assemble(back)[-8:].hex() == "a508f7ff00040000"
+    nothing = assembler.do(R0, "=", R0)
+    forth = [assembler.jump_if(R1, ">=", R9, "there"), nothing, "there", assembler.leave()]
+    assert assembler.assemble(forth)[:8].hex() == "3d91010000000000"
+    back = ["again", *[nothing] * 8, assembler.jump_if(R8, "<", 1024, "again")]
+    assert assembler.assemble(back)[-8:].hex() == "a508f7ff00040000"
 
 
 def test_a_label_that_is_not_there_is_an_error():
     with pytest.raises(KeyError, match="nowhere"):
-        _bpf.assemble([_bpf.jump_if(R1, "<", 1, "nowhere")])
+        assembler.assemble([assembler.jump_if(R1, "<", 1, "nowhere")])
 
 
 @pytest.mark.parametrize("policy", reuseport_ebpf.ReuseportEbpf.options[0].choices)
@@ -76,7 +80,7 @@ def test_a_program_is_as_long_for_one_worker_as_for_1024(policy):
 
 def test_on_a_big_endian_machine_the_registers_change_places(monkeypatch):
     monkeypatch.setattr(sys, "byteorder", "big")
-    assert _bpf.do(R6, "=", R1).encoded()[:2].hex() == "bf61"
+    assert assembler.do(R6, "=", R1).encoded()[:2].hex() == "bf61"
 
 
 # --- refusals

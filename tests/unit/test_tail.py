@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from herd.observe import waiting
 from herd.observe.crowd import Crowd, task_of, threads_of
 from herd.observe.tail import Tail
 from herd.observe.usage import Usage
 from herd.probes.events import BLOCKED_IN, KIND_ACCEPT, KIND_WAKEUP, RECORD
-from herd.waits import waiting_in
 
 EPOLL = BLOCKED_IN.index("epoll")
 
@@ -92,7 +92,7 @@ def test_a_thread_that_is_gone_has_no_usage():
     assert crowd.members[gone].used()["cpu_user_s"] is None
     assert (crowd.members[gone].pid, crowd.members[gone].comm) == (None, None)
     assert threads_of([gone]) == []
-    assert waiting_in(gone) is None
+    assert waiting.of_thread(gone, gone) is None
 
 
 def test_a_thread_says_what_it_waits_in():
@@ -102,7 +102,7 @@ def test_a_thread_says_what_it_waits_in():
     thread = threading.Thread(target=epoll.poll, args=(5,), daemon=True)
     thread.start()
     deadline = time.monotonic() + 5
-    while waiting_in(thread.native_id) is None and time.monotonic() < deadline:
+    while task_of(thread.native_id).wait == 0 and time.monotonic() < deadline:
         time.sleep(0.001)
     assert task_of(thread.native_id) == (thread.native_id, EPOLL, epoll.fileno())
     assert task_of(os.getpid()).wait == 0

@@ -40,6 +40,7 @@ def herd() -> None:
       herd run --strategy accept -n 32     one wakeup per connection, in turn
       herd run --strategy epoll -n 32      the thundering herd
       herd waitqueue :80                   who waits there, and whom the next connection wakes
+      herd inspect :80                     how that server waits, and what to make of it
       herd strategies                      what each one should show, and why
       herd doctor                          what this host can measure
 

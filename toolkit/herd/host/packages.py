@@ -9,9 +9,10 @@ import os
 import platform
 import sys
 
-CAPABILITIES = ("bcc", "headers", "bpftool", "bpftrace", "qemu")
-SET_UP = CAPABILITIES
+SET_UP = ("bcc", "headers", "bpftool", "bpftrace", "qemu")
 """What ``make setup`` installs."""
+CAPABILITIES = (*SET_UP, "servers")
+"""The last are those that tests drive; ``make test`` installs them."""
 
 # Keys are os-release IDs. {deb} and {qemu} stand for the machine's name in that distribution.
 _PACKAGES: dict[str, dict[str, str]] = {
@@ -21,6 +22,7 @@ _PACKAGES: dict[str, dict[str, str]] = {
         "bpftool": "bpftool",
         "bpftrace": "bpftrace",
         "qemu": "qemu-system-{qemu_deb} busybox-static kmod",
+        "servers": "nginx-light wrk apache2-utils",
     },
     "ubuntu": {
         "bcc": "python3-bpfcc",
@@ -28,6 +30,7 @@ _PACKAGES: dict[str, dict[str, str]] = {
         "bpftool": "linux-tools-common linux-tools-generic",
         "bpftrace": "bpftrace",
         "qemu": "qemu-system-{qemu_deb} busybox-static kmod",
+        "servers": "nginx-light wrk apache2-utils",
     },
     "fedora": {
         "bcc": "python3-bcc",
@@ -35,6 +38,7 @@ _PACKAGES: dict[str, dict[str, str]] = {
         "bpftool": "bpftool",
         "bpftrace": "bpftrace",
         "qemu": "qemu-system-{qemu_rpm}",
+        "servers": "nginx-core wrk httpd-tools",
     },
     "arch": {
         "bcc": "python-bcc",
@@ -42,6 +46,7 @@ _PACKAGES: dict[str, dict[str, str]] = {
         "bpftool": "bpf",
         "bpftrace": "bpftrace",
         "qemu": "qemu-system-{machine}",
+        "servers": "nginx wrk apache",
     },
     "opensuse": {
         "bcc": "python3-bcc",
@@ -49,6 +54,7 @@ _PACKAGES: dict[str, dict[str, str]] = {
         "bpftool": "bpftool",
         "bpftrace": "bpftrace",
         "qemu": "qemu-{qemu_deb}",
+        "servers": "nginx wrk apache2-utils",
     },
 }
 
@@ -109,8 +115,11 @@ def _machine_names() -> dict[str, str]:
 
 
 def main() -> None:
-    """Print this distribution's family and the packages that set-up needs, one word a line."""
-    lines = [distribution() or "unknown", *packages(*SET_UP)]
+    """Print this distribution's family and the packages that set-up needs, one word a line.
+
+    More capabilities than set-up's are the script's arguments.
+    """
+    lines = [distribution() or "unknown", *packages(*SET_UP, *sys.argv[1:])]
     sys.stdout.write("\n".join(lines) + "\n")
 
 

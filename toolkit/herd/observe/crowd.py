@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from herd.observe import waiting
 from herd.observe.usage import Usage
 from herd.probes.events import BLOCKED_IN
 from herd.probes.task import Task
-from herd.waits import waiting_in
 
 _NOTHING: Final = Usage(0, 0, 0, 0, 0)
 
@@ -28,9 +28,11 @@ def threads_of(pids: Iterable[int]) -> list[int]:
 
 def task_of(tid: int) -> Task:
     """What a probe must know of a thread: it may have been asleep since before anybody looked."""
-    kind, first = waiting_in(tid) or (None, 0)
-    fd = first if kind in ("accept", "epoll") else 0
-    return Task(tid, BLOCKED_IN.index(kind) if kind in BLOCKED_IN else 0, fd)
+    found = waiting.of_thread(tid, tid)
+    if found is None:
+        return Task(tid)
+    fd = found.fds[0] if found.fds and found.kind in ("accept", "epoll") else 0
+    return Task(tid, BLOCKED_IN.index(found.kind), fd)
 
 
 @dataclass

@@ -98,6 +98,11 @@ def process_group(number: int, proc: Path = PROC) -> list[int]:
     return [pid for pid in processes(proc) if _stat(pid, proc, _GROUP) == number]
 
 
+def parent(pid: int, proc: Path = PROC) -> int:
+    """Who started a process, or has taken it over; -1 if it is gone."""
+    return _stat(pid, proc, _PARENT)
+
+
 def comm(pid: int, proc: Path = PROC) -> str:
     """A process's name, or nothing if it is gone."""
     try:

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import os
-import platform
 from pathlib import Path
-from typing import Final
 
-#: System calls in which a program can wait for a connection, by machine: accept, accept4, select, pselect6,
-#: poll, ppoll, epoll_wait, epoll_pwait, epoll_pwait2, io_uring_enter.
-_WAITS: Final = {
-    "x86_64": {43, 288, 23, 270, 7, 271, 232, 281, 441, 426},
-    "aarch64": {202, 242, 72, 73, 22, 441, 426},
-}
+from herd import calls
 
 
 def blocked_in(pid: int) -> int | None:
@@ -26,9 +19,10 @@ def blocked_in(pid: int) -> int | None:
 
 def waits(pid: int) -> bool:
     """Whether a process sleeps in a call in which connections are waited for."""
-    known = _WAITS.get(platform.machine())
     call = blocked_in(pid)
-    return call is not None and (known is None or call in known)
+    if call is None or calls.NAMES is None:
+        return call is not None
+    return calls.kind(call) not in (None, "lock")
 
 
 def signal_group(pid: int, number: int) -> None:

@@ -9,11 +9,10 @@ import socket
 import struct
 from typing import Final
 
-from herd import bpf
+from herd import assembler, bpf
+from herd.assembler import R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, Instruction
 from herd.errors import HostError
-from herd.strategies import _bpf
 from herd.strategies._base import Listen, Option, Prediction, Server
-from herd.strategies._bpf import R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, Instruction
 from herd.strategies.reuseport import Reuseport
 
 _SO_ATTACH_REUSEPORT_EBPF: Final = 52
@@ -42,35 +41,35 @@ _LOAD, _PLACE, _POINTER, _WHOSE, _WORKERS, _INDEX, _LEAST = R1, R3, R2, R5, R4, 
 #: moves on to behind the worker that was chosen: one that did not yet come to say that it is busy is then
 #: the last of its equals. Two CPUs that choose at once may choose the same worker.
 _LEAST_LOADED: Final[Program] = [
-    _bpf.load(_WHOSE, R7, _TURN),
-    _bpf.do(_POINTER, "=", R7),
-    _bpf.do(_INDEX, "=", 0),
-    _bpf.do(_LEAST, "=", -1),
+    assembler.load(_WHOSE, R7, _TURN),
+    assembler.do(_POINTER, "=", R7),
+    assembler.do(_INDEX, "=", 0),
+    assembler.do(_LEAST, "=", -1),
     "next",
-    _bpf.load(_LOAD, _POINTER, _LOADS),
-    _bpf.do(_LOAD, "<<=", 16),
-    _bpf.do(_PLACE, "=", _INDEX),
-    _bpf.do(_PLACE, "-=", _WHOSE),
-    _bpf.do(_PLACE, "&=", 0xFFFF),  # the workers before the turn come after all others
-    _bpf.do(_LOAD, "|=", _PLACE),
-    _bpf.jump_if(_LOAD, ">=", _LEAST, "not less"),
-    _bpf.do(_LEAST, "=", _LOAD),
+    assembler.load(_LOAD, _POINTER, _LOADS),
+    assembler.do(_LOAD, "<<=", 16),
+    assembler.do(_PLACE, "=", _INDEX),
+    assembler.do(_PLACE, "-=", _WHOSE),
+    assembler.do(_PLACE, "&=", 0xFFFF),  # the workers before the turn come after all others
+    assembler.do(_LOAD, "|=", _PLACE),
+    assembler.jump_if(_LOAD, ">=", _LEAST, "not less"),
+    assembler.do(_LEAST, "=", _LOAD),
     "not less",
-    _bpf.do(_POINTER, "+=", 8),
-    _bpf.do(_INDEX, "+=", 1),
-    _bpf.jump_if(_INDEX, "<", _WORKERS, "next"),
-    _bpf.do(_LEAST, "+=", _WHOSE),
-    _bpf.do(_LEAST, "&=", 0xFFFF),
-    _bpf.do(R0, "=", _LEAST),
-    _bpf.do(_LEAST, "+=", 1),
-    _bpf.store(R7, _TURN, _LEAST),
+    assembler.do(_POINTER, "+=", 8),
+    assembler.do(_INDEX, "+=", 1),
+    assembler.jump_if(_INDEX, "<", _WORKERS, "next"),
+    assembler.do(_LEAST, "+=", _WHOSE),
+    assembler.do(_LEAST, "&=", 0xFFFF),
+    assembler.do(R0, "=", _LEAST),
+    assembler.do(_LEAST, "+=", 1),
+    assembler.store(R7, _TURN, _LEAST),
 ]
 
 #: What leaves a number in r0, which modulo workers is the worker's. They find the state in r7.
 _POLICIES: Final[dict[str, Program]] = {
-    "cpu": [_bpf.call(_CPU)],
-    "round-robin": [_bpf.do(R0, "=", 1), _bpf.fetch_add(R7, _TURN, R0)],
-    "random": [_bpf.call(_RANDOM)],
+    "cpu": [assembler.call(_CPU)],
+    "round-robin": [assembler.do(R0, "=", 1), assembler.fetch_add(R7, _TURN, R0)],
+    "random": [assembler.call(_RANDOM)],
     "least-loaded": _LEAST_LOADED,
 }
 
@@ -83,22 +82,22 @@ def program(policy: str, workers: int, sockets: int, state: int) -> bytes:
     :param sockets: descriptor of the map of the workers' sockets
     :param state: descriptor of the map of turn and loads
     """
-    return _bpf.assemble(
+    return assembler.assemble(
         [
-            _bpf.do(R6, "=", R1),
-            *_bpf.value_address(R7, state),
-            _bpf.do(_WORKERS, "=", workers),
+            assembler.do(R6, "=", R1),
+            *assembler.value_address(R7, state),
+            assembler.do(_WORKERS, "=", workers),
             *_POLICIES[policy],
-            _bpf.do(R0, "%=", workers),
-            _bpf.store(R10, -4, R0, bits=32),
-            _bpf.do(R1, "=", R6),
-            *_bpf.map_address(R2, sockets),
-            _bpf.do(R3, "=", R10),
-            _bpf.do(R3, "+=", -4),
-            _bpf.do(R4, "=", 0),
-            _bpf.call(_SELECT),
-            _bpf.do(R0, "=", _SK_PASS),
-            _bpf.leave(),
+            assembler.do(R0, "%=", workers),
+            assembler.store(R10, -4, R0, bits=32),
+            assembler.do(R1, "=", R6),
+            *assembler.map_address(R2, sockets),
+            assembler.do(R3, "=", R10),
+            assembler.do(R3, "+=", -4),
+            assembler.do(R4, "=", 0),
+            assembler.call(_SELECT),
+            assembler.do(R0, "=", _SK_PASS),
+            assembler.leave(),
         ]
     )
 

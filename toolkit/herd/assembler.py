@@ -1,4 +1,4 @@
-"""A small assembler for eBPF: the instructions that programs of a strategy need, and labels to jump to.
+"""A small assembler for eBPF: the instructions that our programs need, and labels to jump to.
 
 Codes are those of the kernel's Documentation/bpf/standardization/instruction-set.rst.
 """
@@ -41,7 +41,7 @@ _ALU_64: Final = {
     "%=": 0x97,
     "=": 0xB7,
 }
-_JUMP: Final = {">=": 0x35, "<": 0xA5}
+_JUMP: Final = {"==": 0x15, ">=": 0x35, "!=": 0x55, "<": 0xA5}
 
 
 @dataclass(frozen=True)
