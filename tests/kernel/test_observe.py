@@ -113,7 +113,7 @@ def test_every_wakeup_of_a_stranger_is_counted(herd, mode, each):
     assert summary["integrity"]["ok"]
     assert summary["connections"]["attempted"] is None
     assert (summary["verdict"]["level"] == "fine") is (mode == "accept")
-    assert "herd" in summary["verdict"]["text"]
+    assert f"{each}.00 wakeups per connection" in summary["verdict"]["text"]
     assert 0 < summary["overhead"]["programs_cpu"] < 1
 
 
