@@ -96,6 +96,8 @@ class Session:
                 listeners[listeners.Key(cookie)] = listeners.Leaf(len(self._cookies))
         workers = self._bpf["workers"]
         for task in tasks:
+            if workers.Key(task.tid) in workers:
+                continue  # followed since it was forked, and in the middle of something
             leaf = workers.Leaf()
             leaf.wait, leaf.fd = task.wait, task.fd
             workers[workers.Key(task.tid)] = leaf
