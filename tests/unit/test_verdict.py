@@ -54,6 +54,14 @@ def test_no_herd_is_fine_and_one_worker_for_all_is_worth_knowing():
     assert "one worker took" in uneven["text"]
 
 
+def test_a_busy_server_is_to_be_looked_at_again():
+    busy = observed("accept-n16")
+    busy.wakeups = busy.wakeups[::3]
+    verdict = busy.summary["verdict"]
+    assert verdict["level"] == FINE
+    assert "its workers hardly sleep" in verdict["text"]
+
+
 def test_a_server_that_nobody_visits_is_judged_by_its_wait_queue():
     recording = observed("epoll-n16")
     recording.arrivals = recording.arrivals[:0]
