@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from herd import bpf
 from herd.errors import HostError
 from herd.host import privileges
 from herd.host.bcc import import_bcc
-from herd.host.headers import ensure_kernel_headers
+from herd.host.headers import use_kernel_headers
 from herd.probes.btf import Btf
 from herd.probes.events import EVENT, KIND_WAKEUP, RECORD
 from herd.probes.modes import Probe
@@ -52,7 +51,7 @@ class Session:
                 privileges.ON_THE_HOST,
             )
         self.probe = mode(btf)
-        os.environ.setdefault("BCC_KERNEL_SOURCE", str(ensure_kernel_headers()))
+        use_kernel_headers()
         bcc = import_bcc()
         defines = self.probe.defines() | {
             "AF_UNIX": "1",
