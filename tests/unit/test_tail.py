@@ -87,7 +87,7 @@ def test_a_threads_usage_is_its_own():
 def test_a_thread_that_is_gone_has_no_usage():
     gone = 2**22 - 1
     assert Usage.of(gone) is None
-    crowd = Crowd([])
+    crowd = Crowd()
     crowd.look([gone])
     assert crowd.members[gone].used()["cpu_user_s"] is None
     assert (crowd.members[gone].pid, crowd.members[gone].comm) == (None, None)

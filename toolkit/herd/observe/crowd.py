@@ -61,13 +61,13 @@ class Member:
 
 
 class Crowd:
-    """All threads that were seen.
+    """All threads that were seen."""
 
-    :param tids: those that are there as the observation begins
-    """
-
-    def __init__(self, tids: Iterable[int]) -> None:
+    def __init__(self) -> None:
         self.members: dict[int, Member] = {}
+
+    def meet(self, tids: Iterable[int]) -> None:
+        """Take in those that were there before us: what they have used until now isn't counted."""
         for tid in tids:
             self._join(tid, Usage.of(tid) or _NOTHING)
 
