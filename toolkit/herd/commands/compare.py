@@ -74,5 +74,5 @@ def _print(found: Comparison) -> None:
 
     _show.console().print(table([run.summary for run in found.runs]))
     for entry in found.unavailable:
-        click.echo(f"{entry['strategy']} on {entry['kernel']} cannot run: {entry['why']}")
+        click.echo(f"{entry['strategy']} on {entry['kernel']}: {entry['why']}")
     click.echo(f"recordings: {found.path}")

@@ -305,7 +305,8 @@ def waiters_in(snapshot: dict[str, Any]) -> tuple[set[int], float | None]:
         for waiter in listener["waiters"]:
             waiting.update([*waiter["waiting"], *([waiter["tid"]] if waiter["tid"] else [])])
         wakes.append(len(listener["next_wakes_tids"]) + len(listener["then_wakes"]))
-    return waiting, (sum(wakes) / len(wakes) if wakes else None)
+    # Nobody waits on a server that is busy: that says nothing of it when it is idle.
+    return waiting, (sum(wakes) / len(wakes) if any(wakes) else None)
 
 
 def _holders(listeners: Iterable[Listener]) -> list[holders.Holder]:
