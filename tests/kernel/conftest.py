@@ -112,8 +112,11 @@ class Stacks:
         self._bpftrace.send_signal(signal.SIGINT)
         self._printed = self._bpftrace.communicate()[0]
 
-    def woken_by_sockets(self, tids: Iterable[int]) -> int:
-        """Wakeups of these threads from inside a notification."""
+    def woken_by_sockets(self, tids: Iterable[int], inside: str = "sock_def_readable") -> int:
+        """Wakeups of these threads from inside a notification.
+
+        :param inside: ``tcp_child_process``: one of a TCP listener, not of a connection
+        """
         wanted = {str(tid) for tid in tids}
         entries = [json.loads(line) for line in filter(str.strip, self._printed.splitlines())]
         maps = [entry["data"].get("@", {}) for entry in entries if entry["type"] == "map"]
@@ -121,7 +124,7 @@ class Stacks:
             count
             for counts in maps
             for (tid, stack), count in ((key.split(",", 1), n) for key, n in counts.items())
-            if tid in wanted and "sock_def_readable" in stack
+            if tid in wanted and inside in stack
         )
 
 

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from herd import counters, families
 from herd.crew import Crew
-from herd.errors import HerdError, HostError, Interrupted
+from herd.discover import unknown
+from herd.errors import HerdError, HostError, Interrupted, UsageError
 from herd.facts import Facts, ProbeFacts
 from herd.observe import collect, holders, portrait
 from herd.observe.crowd import Crowd, Member, task_of, threads_of
@@ -21,6 +22,7 @@ from herd.observe.listeners import Listener, find
 from herd.observe.tail import Tail, Tally
 from herd.observe.targets import Target
 from herd.observe.waitqueue.snapshots import Snapshots
+from herd.probes import modes
 from herd.probes.task import Task
 from herd.process import ChildFailed, Message
 from herd.recording import collect as recordings
@@ -30,6 +32,7 @@ from herd.supervisor import Supervisor
 
 #: Threads of the server, those included that come meanwhile.
 _CAPACITY: Final = 16384
+_LONGEST_S: Final = 7 * 86400.0
 _PATIENCE_S: Final = 60.0
 _COLLECT_S: Final = 30.0
 _EVERY_S: Final = 1.0
@@ -69,12 +72,24 @@ def observe(
 
     :param duration_s: ``None``: until interrupted, or the server ends
     :param show: called as it begins, then about once a second
-    :raises HerdError: nothing listens there, no probe can be attached, or (with the recording kept) the
-        observation ended early
+    :raises UsageError: nothing listens there, or what is asked for makes no sense
+    :raises HerdError: no probe can be attached, or (with the recording kept) the observation ended early
     """
+    _check(duration_s, probe)
     config = {"strategy": "observed", "target": str(target), "duration_s": duration_s}
     config |= {"probe": probe, "kernel": "host", "output": output}
     return _Observation(target, config, show).run(picture=picture)
+
+
+def _check(duration_s: float | None, probe: str) -> None:
+    if duration_s is not None and not 0 < duration_s <= _LONGEST_S:
+        raise UsageError(
+            f"duration {duration_s:g} s: a time up to {_LONGEST_S:g} s is meant",
+            "--duration 0 goes on until Ctrl-C",
+        )
+    known = ["auto", *modes.names()]
+    if probe not in known:
+        raise unknown("probe", probe, known)
 
 
 class _Observation:
