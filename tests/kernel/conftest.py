@@ -134,7 +134,8 @@ def bpftrace_counts_wakeups() -> Iterator[Stacks]:
     if not shutil.which("bpftrace"):
         pytest.skip("bpftrace is not installed")
     script = (
-        'BEGIN { printf("ready\\n"); }'
+        # Not BEGIN: what it prints may be lost, and then nobody knows that it counts.
+        'interval:ms:200 { printf("ready\\n"); }'
         "tracepoint:sched:sched_waking { @[args->pid, kstack(20)] = count(); }"
     )
     with subprocess.Popen(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import time
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,10 +15,10 @@ import pytest
 
 import herd as library
 from herd.errors import HostError
-from herd.observe import servers
+from herd.observe import holders, servers
 from tests.conftest import cannot_run
 from tests.kernel.conftest import bpftrace_counts_wakeups, until
-from tests.kernel.test_observe import begin, interrupt
+from tests.kernel.test_observe import begin, interrupt, result
 from tests.kernel.test_servers import available
 from tests.real_servers import EXPECTED
 
@@ -101,3 +104,34 @@ def test_others_clients_connections_are_all_counted(herd, start, name, client):
     assert served.total() <= summary["accepts"] <= opened
     assert all(served[pid] <= count for pid, count in accepted(summary, running).items())
     assert summary["integrity"]["ok"], summary["integrity"]
+
+
+def reload(running: servers.Running, **settings: str) -> None:
+    """nginx starts anew, with some words of its configuration changed; done once its old workers are gone."""
+    config = running.place.folder / "nginx.conf"
+    text = config.read_text()
+    for name, value in settings.items():
+        text = re.sub(rf"{name} \S+;", f"{name} {value};", text)
+    config.write_text(text)
+    os.kill(running.pid, signal.SIGHUP)
+    until(lambda: not set(running.workers) & set(holders.family(running.pid)), "the old are gone")
+
+
+def test_nginx_reloads_and_is_stopped_while_it_is_observed(herd, start):
+    """Workers that come are followed, and their new sockets, from when they are seen."""
+    running = start("nginx-reuseport")
+    observation = begin(herd, f":{running.port}", "-d", "0")
+    made = drive(running, "herd").total()
+    reload(running)
+    made += drive(running, "herd").total()
+    reload(running, worker_processes="6")
+    time.sleep(1.5)  # until the new sockets are looked for
+    made += drive(running, "herd").total()
+    os.kill(running.pid, signal.SIGQUIT)
+    summary = result(observation)
+    assert summary["accepts"] == summary["arrivals"] == made == 3 * COUNT
+    assert summary["integrity"]["ok"], summary["integrity"]
+    assert len(summary["workers"]) == 4 + 4 + 6
+    more, closed = summary["notes"]
+    assert "nginx was seen to listen on 2 more sockets" in more
+    assert "nginx had closed what it listened on" in closed
