@@ -46,9 +46,10 @@ class Frame:
 
     :param passed_s: since the observation began
     :param seconds: how long this part of it was
-    :param tallies: by thread id, of those that did something
+    :param tallies: by thread id, of those that wait for connections, or did something
     """
 
+    server: str
     passed_s: float
     seconds: float
     tallies: dict[int, Tally]
@@ -84,7 +85,7 @@ def observe(
 def _check(duration_s: float | None, probe: str) -> None:
     if duration_s is not None and not 0 < duration_s <= _LONGEST_S:
         raise UsageError(
-            f"duration {duration_s:g} s: a time up to {_LONGEST_S:g} s is meant",
+            f"duration: more than nothing and at most 7 days, not {duration_s:g} s",
             "--duration 0 goes on until Ctrl-C",
         )
     known = ["auto", *modes.names()]
@@ -192,7 +193,8 @@ class _Observation:
     def _look(self) -> None:
         facts = self._facts
         facts.counters_before = facts.counters_after = self._counters()
-        self._show(Frame(0.0, 0.0, {}, self._crowd))
+        self._present = self._crowd.look(self._waiting)
+        self._show(Frame(self._server, 0.0, 0.0, {}, self._crowd))
         try:
             self._supervisor.watch(self._crew.children, self._config["duration_s"], self._tick)
         except (Gone, Interrupted) as end:
@@ -220,9 +222,11 @@ class _Observation:
             return
         seconds, self._shown_ns = (now - self._shown_ns) / 1e9, now
         passed_s = (now - self._facts.begin_ns) / 1e9
-        tallies = self._tail.news()
-        self._crowd.look(tallies)
-        self._show(Frame(passed_s, seconds, tallies, self._crowd))
+        news = self._tail.news()
+        present = self._crowd.look(self._present | news.keys())
+        tallies = {tid: news.get(tid, Tally()) for tid in present | news.keys()}
+        self._show(Frame(self._server, passed_s, seconds, tallies, self._crowd))
+        self._present = present
         self._look_for_listeners(passed_s)
 
     def _look_for_listeners(self, passed_s: float) -> None:

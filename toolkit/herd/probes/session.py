@@ -43,7 +43,7 @@ class Session:
             raise HostError(
                 f"the {mode.name} probe: {privileges.who()} may not load BPF programs"
                 " (CAP_BPF and CAP_PERFMON)",
-                privileges.how_to_get_them(),
+                privileges.how_to_get_them("observe TARGET" if follow else "run"),
             )
         self.probe = mode(btf)
         os.environ.setdefault("BCC_KERNEL_SOURCE", str(ensure_kernel_headers()))
