@@ -25,6 +25,7 @@ from tests.real_servers import EXPECTED
 pytestmark = pytest.mark.kernel
 
 COUNT = 41
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 
 #: Whoever accepts hands the connection on, so that another thread or process serves it.
 HANDS_ON = {"haproxy", "node-cluster"}
@@ -135,3 +136,13 @@ def test_nginx_reloads_and_is_stopped_while_it_is_observed(herd, start):
     more, closed = summary["notes"]
     assert "nginx was seen to listen on 2 more sockets" in more
     assert "nginx had closed what it listened on" in closed
+
+
+def test_without_privileges_observe_says_how_to_get_them(herd, start):
+    running = start("nginx")
+    done = herd("observe", f":{running.port}", "--output", "/tmp/never", before=NOBODY)
+    assert done.returncode == 3
+    assert "user 65534 may not load BPF programs" in done.stderr
+    assert "sudo" in done.stderr
+    assert "observe TARGET" in done.stderr
+    assert not Path("/tmp/never.partial").exists()
