@@ -248,3 +248,16 @@ def test_a_reader_that_goes_away_ends_it_without_a_word(herd):
     assert process.stderr.read() == ""
     process.stderr.close()
     assert process.wait(10) == 1
+
+
+def test_in_a_pid_namespace_wakeups_are_unknown_and_not_nobodys(herd):
+    """The kernel tells a probe its own process ids, and they are not those that are known there."""
+    inside = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+    args = ("-s", "accept", "-n", "2", "-c", "7", "--rate", "settled")
+    summary = herd.run(*args, before=inside)
+    assert summary["wakeups"]["total"] is None
+    assert summary["accepts"] == 7
+    assert any("PID namespace" in note for note in summary["notes"])
+    done = herd("run", *args, "--probe", "tracepoints", before=inside)
+    assert done.returncode == 3
+    assert "--pid=host" in done.stderr

@@ -45,6 +45,12 @@ class Session:
                 " (CAP_BPF and CAP_PERFMON)",
                 privileges.how_to_get_them("observe TARGET" if follow else "run"),
             )
+        if not privileges.sees_all_processes():
+            raise HostError(
+                f"the {mode.name} probe: this process has a PID namespace of its own, and the kernel tells"
+                " other numbers",
+                privileges.ON_THE_HOST,
+            )
         self.probe = mode(btf)
         os.environ.setdefault("BCC_KERNEL_SOURCE", str(ensure_kernel_headers()))
         bcc = import_bcc()
