@@ -44,7 +44,8 @@ _TAIL: Final = """
   queue: threads of those that wait. Of a reuseport group the kernel chooses one socket first.
 - **wakeups**: workers' wakeups per connection, as `herd observe` counts them while herd's client makes
   {connections} connections, one after the other: most workers sleep then. **wasted**: the share of them that
-  brought no connection. **verdict**: what `herd observe` makes of that, at so few connections a second.
+  brought no connection. **verdict**: what `herd observe` makes of that at a few hundred connections a second;
+  a herd is worth fixing once it costs 1 % of one CPU, which depends on the machine and what else runs on it.
 - **busiest**: the share of connections that the busiest worker served, by the server's own log:
   {connections} one after the other (herd's client), {connections} four at once (`ab -c4`), and four without
   a pause (`wrk -c4`, for a second). An even share is {even} %. haproxy's workers are threads, which hand
