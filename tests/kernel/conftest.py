@@ -112,8 +112,11 @@ class Stacks:
         self._bpftrace.send_signal(signal.SIGINT)
         self._printed = self._bpftrace.communicate()[0]
 
-    def woken_by_sockets(self, tids: Iterable[int]) -> int:
-        """Wakeups of these threads from inside a notification."""
+    def woken_by_sockets(self, tids: Iterable[int], inside: str = "sock_def_readable") -> int:
+        """Wakeups of these threads from inside a notification.
+
+        :param inside: ``tcp_child_process``: one of a TCP listener, not of a connection
+        """
         wanted = {str(tid) for tid in tids}
         entries = [json.loads(line) for line in filter(str.strip, self._printed.splitlines())]
         maps = [entry["data"].get("@", {}) for entry in entries if entry["type"] == "map"]
@@ -121,7 +124,7 @@ class Stacks:
             count
             for counts in maps
             for (tid, stack), count in ((key.split(",", 1), n) for key, n in counts.items())
-            if tid in wanted and "sock_def_readable" in stack
+            if tid in wanted and inside in stack
         )
 
 
@@ -131,7 +134,8 @@ def bpftrace_counts_wakeups() -> Iterator[Stacks]:
     if not shutil.which("bpftrace"):
         pytest.skip("bpftrace is not installed")
     script = (
-        'BEGIN { printf("ready\\n"); }'
+        # Not BEGIN: what it prints may be lost, and then nobody knows that it counts.
+        'interval:ms:200 { printf("ready\\n"); }'
         "tracepoint:sched:sched_waking { @[args->pid, kstack(20)] = count(); }"
     )
     with subprocess.Popen(

@@ -257,3 +257,22 @@ def test_a_report_on_something_else_is_a_usage_error(call, tmp_path):
     answer = call("report", str(tmp_path))
     assert answer.code == 2
     assert f"{tmp_path} is not a recording" in answer.err
+
+
+# --- observe
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--probe", "nonsense"), "unknown probe 'nonsense'"),
+        (("--probe", "none"), "unknown probe 'none'"),
+        (("--duration", "-5"), "at most 7 days, not -5 s"),
+        (("--duration", "8000000"), "at most 7 days"),
+    ],
+)
+def test_what_observe_cannot_do_is_refused_before_it_looks(call, options, says):
+    answer = call("observe", ":1", *options)
+    assert answer.code == 2
+    assert says in answer.err
+    assert "nothing listens" not in answer.err

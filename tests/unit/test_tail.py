@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 import time
@@ -11,7 +12,7 @@ import numpy as np
 
 from herd.observe import waiting
 from herd.observe.crowd import Crowd, task_of, threads_of
-from herd.observe.tail import Tail
+from herd.observe.tail import Tail, Tally
 from herd.observe.usage import Usage
 from herd.probes.events import BLOCKED_IN, KIND_ACCEPT, KIND_WAKEUP, RECORD
 
@@ -87,7 +88,7 @@ def test_a_threads_usage_is_its_own():
 def test_a_thread_that_is_gone_has_no_usage():
     gone = 2**22 - 1
     assert Usage.of(gone) is None
-    crowd = Crowd([])
+    crowd = Crowd()
     crowd.look([gone])
     assert crowd.members[gone].used()["cpu_user_s"] is None
     assert (crowd.members[gone].pid, crowd.members[gone].comm) == (None, None)
@@ -106,3 +107,27 @@ def test_a_thread_says_what_it_waits_in():
         time.sleep(0.001)
     assert task_of(thread.native_id) == (thread.native_id, EPOLL, epoll.fileno())
     assert task_of(os.getpid()).wait == 0
+
+
+def test_the_live_table_shows_who_waits_and_who_works():
+    from rich.console import Console
+
+    from herd.observe.live import Board
+    from herd.observe.observer import Frame
+
+    mine, crowd = os.getpid(), Crowd()
+    crowd.meet([mine])
+    board = Board(":80")
+
+    def shown(passed_s: float, tallies: dict[int, Tally]) -> str:
+        crowd.look([mine])
+        console = Console(width=110, file=io.StringIO())
+        console.print(board.table(Frame("nginx", passed_s, 1.0, tallies, crowd)))
+        return console.file.getvalue()
+
+    shown(0.0, {})
+    idle = shown(1.0, {mine: Tally()}).splitlines()
+    assert idle[0].strip() == "nginx on :80, 1 s"
+    assert idle[2].split()[-6:-1] == [str(mine), "0", "0", "-", "-"]
+    assert idle[2].split()[-1].endswith("%")
+    assert "50%" in shown(2.0, {mine: Tally(accepts=5, wakeups=10, wasted=5)})

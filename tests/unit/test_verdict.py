@@ -20,7 +20,7 @@ def observed(name: str, seconds: float = 10.0, **facts: Any) -> Recording:
     run = recording.run
     run["observed"] = {
         "server": "nginx",
-        "advice": "set accept_mutex off",
+        "advice": None,
         "overhead": {"programs": {"runs": 1000, "ns": 100_000}, "reader_ns": 50_000},
     } | facts
     run["config"] |= {"strategy": "observed", "target": ":80"}
@@ -31,8 +31,9 @@ def observed(name: str, seconds: float = 10.0, **facts: Any) -> Recording:
 
 
 def test_a_herd_is_judged_by_what_it_costs():
-    cheap = observed("epoll-n16", 3600).summary["verdict"]
-    dear = observed("epoll-n16", 0.1).summary["verdict"]
+    advice = "set accept_mutex off"
+    cheap = observed("epoll-n16", 3600, advice=advice).summary["verdict"]
+    dear = observed("epoll-n16", 0.1, advice=advice).summary["verdict"]
     assert (cheap["level"], dear["level"]) == (KNOW, FIX)
     for verdict in (cheap, dear):
         assert verdict["text"].startswith("16.00 wakeups per connection, 94% wasted, costing ")
@@ -60,6 +61,16 @@ def test_a_busy_server_is_to_be_looked_at_again():
     verdict = busy.summary["verdict"]
     assert verdict["level"] == FINE
     assert "its workers hardly sleep" in verdict["text"]
+
+
+def test_what_is_set_up_as_a_herd_is_worth_knowing_though_it_shows_none_when_busy():
+    busy = observed("accept-n16", advice="uwsgi --thunder-lock")
+    busy.wakeups = busy.wakeups[::3]
+    verdict = busy.summary["verdict"]
+    assert verdict["level"] == KNOW
+    assert verdict["text"].endswith(
+        "when it is idle, more would wake than needed: uwsgi --thunder-lock"
+    )
 
 
 def test_a_server_that_nobody_visits_is_judged_by_its_wait_queue():

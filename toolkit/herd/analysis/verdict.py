@@ -55,6 +55,7 @@ def _visited(recording: Recording, summary: dict[str, Any]) -> Verdict:
     each = summary["wakeups"]["per_connection"]
     share = wasted_cpu_share(recording)
     figures = _figures(summary, share, _seconds(recording.run))
+    advice = recording.run["observed"]["advice"]
     if each is None:
         return Verdict(KNOW, f"{figures}: connections came, and none was accepted")
     if each >= _HERD:
@@ -64,18 +65,20 @@ def _visited(recording: Recording, summary: dict[str, Any]) -> Verdict:
             if level == FIX
             else "a herd, but a cheap one at this rate"
         )
-        return Verdict(
-            level,
-            "; ".join(filter(None, [f"{figures}: {why}", recording.run["observed"]["advice"]])),
-        )
-    busiest = _busiest(recording)
+        return Verdict(level, "; ".join(filter(None, [f"{figures}: {why}", advice])))
+    return _no_herd(figures, each, _busiest(recording), advice)
+
+
+def _no_herd(figures: str, each: float, busiest: float, advice: str | None) -> Verdict:
     if busiest >= _LOPSIDED:
         text = f"{figures}; one worker took {busiest:.0%} of the connections: no herd, but uneven"
         return Verdict(KNOW, text)
+    text = f"{figures}: no herd"
     if each < _AWAKE:
         text = f"{figures}: its workers hardly sleep, so few are woken; look again when it is idle"
-        return Verdict(FINE, text)
-    return Verdict(FINE, f"{figures}: no herd")
+    if advice:
+        return Verdict(KNOW, f"{text}; when it is idle, more would wake than needed: {advice}")
+    return Verdict(FINE, text)
 
 
 def _figures(summary: dict[str, Any], share: float, seconds: float) -> str:

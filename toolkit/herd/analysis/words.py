@@ -20,7 +20,7 @@ def _observed(run: Mapping[str, Any]) -> list[str]:
     config = run["config"]
     return [
         f"{run['observed']['server']} on {config['target']}",
-        f"{config['workers']} workers",
+        f"{config['workers']} worker{'s' if config['workers'] != 1 else ''}",
         f"observed for {(run['end_ns'] - run['begin_ns']) / 1e9:.3g} s",
     ]
 

@@ -55,31 +55,37 @@ class Member:
             return dict.fromkeys(names)
         return self.after.since(self.before)
 
-    def look(self) -> None:
-        """Read again what it has used; of one that is gone, the last that was read stays."""
-        self.after = Usage.of(self.tid) or self.after
+    def look(self) -> bool:
+        """Read again what it has used; of one that is gone, the last that was read stays.
+
+        :returns: whether it is still there
+        """
+        found = Usage.of(self.tid)
+        self.after = found or self.after
+        return found is not None
 
 
 class Crowd:
-    """All threads that were seen.
+    """All threads that were seen."""
 
-    :param tids: those that are there as the observation begins
-    """
-
-    def __init__(self, tids: Iterable[int]) -> None:
+    def __init__(self) -> None:
         self.members: dict[int, Member] = {}
+
+    def meet(self, tids: Iterable[int]) -> None:
+        """Take in those that were there before us: what they have used until now isn't counted."""
         for tid in tids:
             self._join(tid, Usage.of(tid) or _NOTHING)
 
-    def look(self, tids: Iterable[int]) -> None:
+    def look(self, tids: Iterable[int]) -> set[int]:
         """Take in those that have come, and read what all of these have used.
 
         :param tids: threads that were seen at work
+        :returns: those of them that are still there
         """
-        for tid in tids:
-            if tid not in self.members:
-                self._join(tid, _NOTHING)
-            self.members[tid].look()
+        wanted = set(tids)
+        for tid in wanted - self.members.keys():
+            self._join(tid, _NOTHING)
+        return {tid for tid in wanted if self.members[tid].look()}
 
     def _join(self, tid: int, before: Usage) -> None:
         pid, comm = _identity(tid)

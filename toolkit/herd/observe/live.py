@@ -23,12 +23,16 @@ class Board:
     def table(self, frame: Frame) -> Table:
         """A row a worker, the most woken first."""
         table = Table(
-            title=f"{self._title}, {frame.passed_s:.0f} s", title_justify="left", box=None
+            title=f"{frame.server} on {self._title}, {frame.passed_s:.0f} s",
+            title_justify="left",
+            box=None,
         )
         table.add_column("worker", no_wrap=True)
         for name in ("accepts/s", "wakeups/s", "wasted", "wake latency", "CPU"):
             table.add_column(name, justify="right", no_wrap=True)
-        busy = sorted(frame.tallies, key=lambda tid: -frame.tallies[tid].wakeups)
+        if not frame.passed_s:
+            self._before |= {m.tid: m.after for m in frame.crowd.members.values() if m.after}
+        busy = sorted(frame.tallies, key=lambda tid: (-frame.tallies[tid].wakeups, tid))
         for tid in busy[:_ROWS]:
             table.add_row(*self._row(frame, tid, frame.tallies[tid]))
         if len(busy) > _ROWS:

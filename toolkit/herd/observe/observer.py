@@ -13,14 +13,17 @@ from typing import Any, Final
 
 from herd import counters, families
 from herd.crew import Crew
-from herd.errors import HerdError, HostError, Interrupted
+from herd.discover import unknown
+from herd.errors import HerdError, HostError, Interrupted, UsageError
 from herd.facts import Facts, ProbeFacts
-from herd.observe import collect, holders
+from herd.observe import collect, holders, portrait
 from herd.observe.crowd import Crowd, Member, task_of, threads_of
 from herd.observe.listeners import Listener, find
 from herd.observe.tail import Tail, Tally
 from herd.observe.targets import Target
 from herd.observe.waitqueue.snapshots import Snapshots
+from herd.probes import modes
+from herd.probes.task import Task
 from herd.process import ChildFailed, Message
 from herd.recording import collect as recordings
 from herd.recording import convert, write
@@ -29,9 +32,12 @@ from herd.supervisor import Supervisor
 
 #: Threads of the server, those included that come meanwhile.
 _CAPACITY: Final = 16384
+_LONGEST_S: Final = 7 * 86400.0
 _PATIENCE_S: Final = 60.0
 _COLLECT_S: Final = 30.0
 _EVERY_S: Final = 1.0
+#: Through ``/proc``, until nobody new is found; who forks without an end can't be waited for.
+_LOOKS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -40,9 +46,10 @@ class Frame:
 
     :param passed_s: since the observation began
     :param seconds: how long this part of it was
-    :param tallies: by thread id, of those that did something
+    :param tallies: by thread id, of those that wait for connections, or did something
     """
 
+    server: str
     passed_s: float
     seconds: float
     tallies: dict[int, Tally]
@@ -66,35 +73,42 @@ def observe(
 
     :param duration_s: ``None``: until interrupted, or the server ends
     :param show: called as it begins, then about once a second
-    :raises HerdError: nothing listens there, no probe can be attached, or (with the recording kept) the
-        observation ended early
+    :raises UsageError: nothing listens there, or what is asked for makes no sense
+    :raises HerdError: no probe can be attached, or (with the recording kept) the observation ended early
     """
-    listeners = find(target)
+    _check(duration_s, probe)
     config = {"strategy": "observed", "target": str(target), "duration_s": duration_s}
     config |= {"probe": probe, "kernel": "host", "output": output}
-    return _Observation(target, listeners, config, show).run(picture=picture)
+    return _Observation(target, config, show).run(picture=picture)
+
+
+def _check(duration_s: float | None, probe: str) -> None:
+    if duration_s is not None and not 0 < duration_s <= _LONGEST_S:
+        raise UsageError(
+            f"duration: more than nothing and at most 7 days, not {duration_s:g} s",
+            "--duration 0 goes on until Ctrl-C",
+        )
+    known = ["auto", *modes.names()]
+    if probe not in known:
+        raise unknown("probe", probe, known)
 
 
 class _Observation:
     """One look at a server. The methods stand in the order in which they are called."""
 
     def __init__(
-        self,
-        target: Target,
-        listeners: list[Listener],
-        config: dict[str, Any],
-        show: Callable[[Frame], None],
+        self, target: Target, config: dict[str, Any], show: Callable[[Frame], None]
     ) -> None:
         from herd.host.metadata import metadata
 
         self._target = target
         self._config = config
         self._show = show
-        self._listeners = {listener.cookie: listener for listener in listeners}
-        seen = holders.look({listener.inode for listener in listeners})
-        self._pids = sorted({holder.pid for holder in seen.holders})
-        self._server = _most(holder.comm for holder in seen.holders)
-        self._crowd = Crowd(threads_of(self._pids))
+        seen = portrait.look(target)
+        self._listeners: dict[int, Listener] = {}
+        self._comm = _most(holder.comm for holder in _holders(find(target)))
+        self._server = seen.server or self._comm
+        self._crowd = Crowd()
         self._directory, self._aside = write.place(config["output"], f"observed-{_label(target)}")
         self._supervisor = Supervisor(_PATIENCE_S)
         self._crew = Crew([config["probe"]], _CAPACITY, follow=True)
@@ -102,8 +116,10 @@ class _Observation:
         prediction = dict.fromkeys(("low", "expected", "high", "who", "why"))
         now = datetime.now().astimezone().isoformat()
         self._facts = Facts(config, prediction, metadata(), now, logs=False)
-        self._observed: dict[str, Any] = {"server": self._server, "advice": None, "overhead": None}
+        self._observed: dict[str, Any] = {"server": self._server, "advice": seen.advice}
+        self._observed |= {"findings": seen.as_json(), "overhead": None}
         self._waiting: set[int] = set()
+        self._pids: list[int] = []
 
     def run(self, *, picture: bool) -> Recording:
         """Everything."""
@@ -132,13 +148,14 @@ class _Observation:
         raw = self._aside / self._probe.raw
         self._tell({"do": "record", "events": str(raw)}, "recording")
         self._tail = Tail(raw)
-        self._follow(self._listeners, self._crowd.members)
         self._look_at_queue()
+        self._follow(find(self._target))
+        self._facts.begin_ns = self._shown_ns = time.monotonic_ns()
 
     def _look_at_queue(self) -> None:
         """Who waits without doing anything, and whom an idle server's next connection wakes."""
         try:
-            self._snapshots.take("before", lambda: list(self._listeners.values()))
+            self._snapshots.take("before", lambda: find(self._target))
         except (HostError, ChildFailed) as error:
             self._facts.notes.append(f"the wait queue could not be read: {error.message}")
             return
@@ -152,17 +169,32 @@ class _Observation:
         [said] = self._supervisor.expect(answer, [probe], [])
         return said
 
-    def _follow(self, cookies: Iterable[int], tids: Iterable[int]) -> None:
-        tasks = [task_of(tid) for tid in tids]
-        self._tell({"do": "watch", "tasks": tasks, "cookies": list(cookies)}, "watching")
+    def _follow(self, listeners: list[Listener]) -> None:
+        """From now on these sockets, and all threads of who holds them.
+
+        What a followed thread starts is followed, too. So who came after a look through ``/proc``, of a
+        parent that wasn't followed yet, is found by the next look.
+        """
+        for _ in range(_LOOKS):
+            self._pids = sorted({*self._pids, *(holder.pid for holder in _holders(listeners))})
+            new = [tid for tid in threads_of(self._pids) if tid not in self._crowd.members]
+            if not new:
+                break
+            self._crowd.meet(new)
+            self._watch([task_of(tid) for tid in new], [])
+        self._watch([], [listener.cookie for listener in listeners])
+        self._listeners |= {listener.cookie: listener for listener in listeners}
+
+    def _watch(self, tasks: list[Task], cookies: list[int]) -> None:
+        self._tell({"do": "watch", "tasks": tasks, "cookies": cookies}, "watching")
 
     # -- look -------------------------------------------------------------------------------------
 
     def _look(self) -> None:
         facts = self._facts
         facts.counters_before = facts.counters_after = self._counters()
-        facts.begin_ns = self._shown_ns = time.monotonic_ns()
-        self._show(Frame(0.0, 0.0, {}, self._crowd))
+        self._present = self._crowd.look(self._waiting)
+        self._show(Frame(self._server, 0.0, 0.0, {}, self._crowd))
         try:
             self._supervisor.watch(self._crew.children, self._config["duration_s"], self._tick)
         except (Gone, Interrupted) as end:
@@ -190,9 +222,11 @@ class _Observation:
             return
         seconds, self._shown_ns = (now - self._shown_ns) / 1e9, now
         passed_s = (now - self._facts.begin_ns) / 1e9
-        tallies = self._tail.news()
-        self._crowd.look(tallies)
-        self._show(Frame(passed_s, seconds, tallies, self._crowd))
+        news = self._tail.news()
+        present = self._crowd.look(self._present | news.keys())
+        tallies = {tid: news.get(tid, Tally()) for tid in present | news.keys()}
+        self._show(Frame(self._server, passed_s, seconds, tallies, self._crowd))
+        self._present = present
         self._look_for_listeners(passed_s)
 
     def _look_for_listeners(self, passed_s: float) -> None:
@@ -203,24 +237,20 @@ class _Observation:
             raise Gone(
                 f"after {passed_s:.1f} s {self._server} had closed what it listened on"
             ) from error
-        fresh = {x.cookie: x for x in found if x.cookie not in self._listeners}
+        fresh = [listener for listener in found if listener.cookie not in self._listeners]
         if fresh:
             self._meet(fresh, passed_s)
 
-    def _meet(self, fresh: dict[int, Listener], passed_s: float) -> None:
-        held = holders.look({listener.inode for listener in fresh.values()}).holders
-        comm = _most(holder.comm for holder in held)
-        if comm != self._server:
+    def _meet(self, fresh: list[Listener], passed_s: float) -> None:
+        comm = _most(holder.comm for holder in _holders(fresh))
+        if comm != self._comm:
             raise Gone(
                 f"after {passed_s:.1f} s another program, {comm}, listened on {self._target}"
             )
-        self._listeners |= fresh
-        tids = threads_of({holder.pid for holder in held})
-        new = [tid for tid in tids if tid not in self._crowd.members]
-        self._crowd.look(new)
-        self._follow(fresh, new)
+        self._follow(fresh)
         self._facts.notes.append(
-            f"after {passed_s:.1f} s {comm} listened on {len(fresh)} more sockets"
+            f"after {passed_s:.1f} s {self._server} was seen to listen on {len(fresh)} more sockets, opened"
+            f" within the {_EVERY_S:g} s before: what came to them until then is not counted"
         )
 
     # -- stop -------------------------------------------------------------------------------------
@@ -296,6 +326,10 @@ def waiters_in(snapshot: dict[str, Any]) -> tuple[set[int], float | None]:
         wakes.append(len(listener["next_wakes_tids"]) + len(listener["then_wakes"]))
     # Nobody waits on a server that is busy: that says nothing of it when it is idle.
     return waiting, (sum(wakes) / len(wakes) if any(wakes) else None)
+
+
+def _holders(listeners: Iterable[Listener]) -> list[holders.Holder]:
+    return holders.look({listener.inode for listener in listeners}).holders
 
 
 def _most(names: Iterable[str]) -> str:

@@ -42,7 +42,7 @@ class Session:
             raise HostError(
                 f"the {mode.name} probe: {privileges.who()} may not load BPF programs"
                 " (CAP_BPF and CAP_PERFMON)",
-                privileges.how_to_get_them(),
+                privileges.how_to_get_them("observe TARGET" if follow else "run"),
             )
         if not privileges.sees_all_processes():
             raise HostError(
@@ -93,22 +93,25 @@ class Session:
         self.probe.begin(self._bpf)
 
     def watch(self, tasks: Sequence[Task], cookies: Sequence[int]) -> None:
-        """Track these workers and listeners, too, from now on; a listener's index is its place, from 1."""
+        """Track these workers and listeners, too, from now on; a listener's index is its place, from 1.
+
+        Listeners come last: from then on both a connection's arrival and its accept are seen. A worker that
+        is tracked, since its parent was, keeps what is known of it.
+        """
+        workers = self._bpf["workers"]
+        fresh = [task for task in tasks if workers.Key(task.tid) not in workers]
+        for task in fresh:
+            leaf = workers.Leaf()
+            leaf.wait, leaf.fd = task.wait, task.fd
+            workers[workers.Key(task.tid)] = leaf
+        tids = [task.tid for task in fresh]
+        self.probe.watch(self._bpf, tids)
+        self._track(tids)
         listeners = self._bpf["listeners"]
         for cookie in cookies:
             if cookie not in self._cookies:
                 self._cookies.append(cookie)
                 listeners[listeners.Key(cookie)] = listeners.Leaf(len(self._cookies))
-        workers = self._bpf["workers"]
-        for task in tasks:
-            if workers.Key(task.tid) in workers:
-                continue  # followed since it was forked, and in the middle of something
-            leaf = workers.Leaf()
-            leaf.wait, leaf.fd = task.wait, task.fd
-            workers[workers.Key(task.tid)] = leaf
-        tids = [task.tid for task in tasks]
-        self.probe.watch(self._bpf, tids)
-        self._track(tids)
 
     def _track(self, tids: Sequence[int]) -> None:
         tracked = self._bpf["tracked"]
@@ -131,8 +134,8 @@ class Session:
         :returns: ``produced`` and ``lost``, how many records the kernel made, and dropped since the ring was
             full; ``calls`` by function; ``cost`` of the programs, and ``unfollowed`` tasks, if it follows
         """
+        self._bpf["listeners"].clear()  # first, as it came last
         self._track_nobody()
-        self._bpf["listeners"].clear()
         per_cpu = self._bpf["tally"].values()[0]
         return {
             "calls": self.probe.calls(self._bpf),

@@ -5,15 +5,18 @@ A column is one entry of :data:`COLUMNS`.
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import signal
+import subprocess
 import sys
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from herd.errors import HerdError
 from herd.host.metadata import metadata
@@ -39,6 +42,10 @@ _TAIL: Final = """
 - **sockets**, **waits**: what `herd inspect` says of the idle server.
 - **next wakes**: whom the next connection wakes, as `herd waitqueue` predicts it from the kernel's own wait
   queue: threads of those that wait. Of a reuseport group the kernel chooses one socket first.
+- **wakeups**: workers' wakeups per connection, as `herd observe` counts them while herd's client makes
+  {connections} connections, one after the other: most workers sleep then. **wasted**: the share of them that
+  brought no connection. **verdict**: what `herd observe` makes of that at a few hundred connections a second;
+  a herd is worth fixing once it costs 1 % of one CPU, which depends on the machine and what else runs on it.
 - **busiest**: the share of connections that the busiest worker served, by the server's own log:
   {connections} one after the other (herd's client), {connections} four at once (`ab -c4`), and four without
   a pause (`wrk -c4`, for a second). An even share is {even} %. haproxy's workers are threads, which hand
@@ -56,6 +63,7 @@ class Visit:
     group: model.Group
     findings: list[Finding]
     wakes: str
+    observed: dict[str, Any]  #: the summary of one by one
     shares: dict[str, Counter[int]]  #: connections by worker, by client
 
 
@@ -90,6 +98,15 @@ def _waits(visit: Visit) -> str:
     return ", ".join(f"{number} × {how}" for how, number in counted.items())
 
 
+def _wakeups(visit: Visit) -> str:
+    return f"{visit.observed['wakeups']['per_connection']:.2f}"
+
+
+def _wasted(visit: Visit) -> str:
+    wakeups = visit.observed["wakeups"]
+    return f"{100 * wakeups['wasted'] / wakeups['total']:.0f} %"
+
+
 def _busiest(client: str) -> Callable[[Visit], str]:
     def value(visit: Visit) -> str:
         shares = visit.shares[client]
@@ -108,6 +125,9 @@ COLUMNS: Final = (
     Column("sockets", _sockets),
     Column("waits", _waits),
     Column("next wakes", lambda visit: visit.wakes),
+    Column("wakeups", _wakeups),
+    Column("wasted", _wasted),
+    Column("verdict", lambda visit: visit.observed["verdict"]["level"]),
     Column("busiest, one by one", _busiest("herd")),
     Column("by `ab`", _busiest("ab")),
     Column("by `wrk`", _busiest("wrk")),
@@ -135,14 +155,36 @@ def visit(server: Server, xray: Xray) -> Visit:
         target = Target(port=it.port)
         [group] = model.groups(facts.collect(target))
         wakes = _wakes(xray, target)
-        shares = {client: _shares(it, client) for client in CLIENTS}
-        return Visit(server, server.version(), group, findings([group]), wakes, shares)
+        observed, one_by_one = _observed(it)
+        shares = {client: _shares(it, client) for client in CLIENTS if client != "herd"}
+        shares["herd"] = one_by_one
+        return Visit(server, server.version(), group, findings([group]), wakes, observed, shares)
 
 
 def _wakes(xray: Xray, target: Target) -> str:
     predictions = [predict(queue) for queue in xray.read(find(target)).queues]
     said = {f"{len(each.wakes)} of {each.waiting}" for each in predictions}
     return ", ".join(sorted(said))
+
+
+def _observed(it: Running) -> tuple[dict[str, Any], Counter[int]]:
+    """The summary of an observation while herd's client drives it, and who served."""
+    output = str(it.place.folder / "observed")
+    command = ["observe", f":{it.port}", "--duration", "0", "--json", "--output", output]
+    with subprocess.Popen(
+        [sys.executable, "-m", "herd", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as observer:
+        assert observer.stderr is not None
+        said = observer.stderr.readline()  # that it looks, or why it can't
+        shares = _shares(it, "herd")
+        observer.send_signal(signal.SIGINT)
+        out, error = observer.communicate()
+    if observer.returncode:
+        raise HerdError(f"herd observe failed on {it.server.name}: {said}{error}")
+    return json.loads(out), shares
 
 
 def _shares(it: Running, client: str) -> Counter[int]:

@@ -41,8 +41,9 @@ def _finding(group: Group, socket: Socket, plain: list[Entry]) -> Finding:
         evidence=f"{who} {_noun(pids)} {named(pids)} wait on one socket by {kinds},"
         " none with EPOLLEXCLUSIVE",
         meaning=f"when they are idle, a connection makes up to {len(plain)} wakeups, of which one is of"
-        " use (__wake_up_common() goes on until an exclusive waiter, kernel/sched/wait.c)",
-        advice=f"{advised(group, _ADVICE, _OTHERWISE)}; `herd observe` says what it costs",
+        " use (__wake_up_common() goes on until an exclusive waiter, kernel/sched/wait.c);"
+        " `herd observe` says what that costs",
+        advice=advised(group, _ADVICE, _OTHERWISE),
     )
 
 
