@@ -58,12 +58,12 @@ def command(
 
 
 def _complain(found: Comparison) -> None:
-    from herd.report.text import broken
+    from herd.report.text import not_sound
 
     for run in found.runs:
         if not run.run["integrity"]["ok"]:
             who = f"{run.run['config']['strategy']} on {run.run['config']['kernel']}"
-            click.echo(f"herd: {who}: {broken(run.run['integrity'])}", err=True)
+            click.echo(f"herd: {who}: {not_sound(run.run['integrity'])}", err=True)
     for entry in found.failed:
         click.echo(f"herd: {entry['strategy']} on {entry['kernel']}: {entry['why']}", err=True)
 
