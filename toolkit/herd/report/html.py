@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from herd import __version__, plots
+from herd.analysis.summary import seen
 from herd.analysis.words import subject
 from herd.errors import UsageError
 from herd.plots._style import where
@@ -35,7 +36,6 @@ _SCRIPTS: Final = ("page.js", "wakeups.js", "draw.js", "timeline.js")
 def of_run(recording: Recording) -> str:
     """The page of one recording."""
     summary, run = recording.summary, recording.run
-    seen = summary["wakeups"]["total"] is not None
     config, command = _repeat(run)
     return _render(
         "run.html",
@@ -47,7 +47,8 @@ def of_run(recording: Recording) -> str:
         figures=list(words.figures(summary)),
         remarks=list(words.remarks(summary)),
         claims=words.claims(summary),
-        timeline=timeline.pack(recording) if seen else None,
+        seen=seen(recording),
+        timeline=None if recording.wakeups.empty else timeline.pack(recording),
         pictures=[_picture(name, recording) for name in _pictures(recording)],
         latencies=latencies(summary),
         workers=workers(summary),

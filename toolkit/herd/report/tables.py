@@ -50,7 +50,7 @@ def latencies(summary: dict[str, Any]) -> Table:
         [name, *((summary["latency_us"][key] or {}).get(quantile) for quantile in quantiles)]
         for key, name in LATENCIES.items()
     ]
-    return Table(caption, ("", *quantiles.values()), rows)
+    return Table(caption, ("what", *quantiles.values()), rows)
 
 
 def workers(summary: dict[str, Any]) -> Table:

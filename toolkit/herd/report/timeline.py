@@ -27,8 +27,8 @@ KINDS: Final = {
 def pack(recording: Recording) -> dict[str, Any]:
     """What the page's script draws; its ``columns`` are numbers as :func:`varints` writes them.
 
-    :returns: times are ns; ``time`` and ``arrivalTime`` since the row before, ``wait`` (made runnable → running)
-        and ``awake`` (running → slept) by one more, where 0 is unknown
+    :returns: times are ns; ``time`` and ``arrivalTime`` since the row before; ``wait`` (made runnable →
+        running) and ``awake`` (running → slept) by one more, where 0 is unknown
     """
     wakeups = recording.wakeups.head(MOST)
     arrivals = recording.arrivals.sort_values("time_ns").head(MOST)

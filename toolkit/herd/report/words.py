@@ -49,7 +49,8 @@ def question(summary: dict[str, Any]) -> str:
     config = summary["config"]
     count = config["workers"]
     if "verdict" in summary:
-        return f"{summary['title'].partition(',')[0]}: whom does a connection wake, and is it worth fixing?"
+        server = summary["title"].partition(",")[0]
+        return f"{server}: whom does a connection wake, and is it worth fixing?"
     waiters = "one worker that waits" if count == 1 else f"{count} workers that wait"
     kind = waiters.replace("worker", "thread") if config.get("pool") == "threads" else waiters
     return f"How many of {kind} with {config['strategy']} does one connection wake?"
@@ -60,20 +61,20 @@ def answer(summary: dict[str, Any]) -> str:
     if "verdict" in summary:
         return f"{summary['verdict']['level'].capitalize()}: {summary['verdict']['text']}."
     wakeups, prediction = summary["wakeups"], summary["prediction"]
-    each, predicted = wakeups["per_connection"], f"{prediction['expected']:g}"
+    each, predicted = wakeups["per_connection"], f"predicted {prediction['expected']:g}"
     if each is None:
         why = "nothing was accepted" if wakeups["total"] is not None else "no probe could see it"
-        return f"Unknown: {why}; {predicted} were predicted."
-    said = {True: "as predicted", False: f"while {predicted} were predicted for idle workers"}
+        return f"Unknown: {why} ({predicted})."
+    said = {True: "as predicted", False: f"{predicted} for idle workers"}
     wasted = wakeups["wasted"] / wakeups["total"] if wakeups["total"] else 0
     return (
-        f"{each:.2f}, {said.get(prediction['held'], f'{predicted} were predicted')};"
+        f"{each:.2f} wakeups per connection, {said.get(prediction['held'], predicted)};"
         f" {wasted:.0%} of the wakeups were wasted."
     )
 
 
 def claims(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """What was claimed before the run, each as ``herd experiment`` prints it; of a stranger's server nothing."""
+    """What was claimed before the run, as ``herd experiment`` prints it; of a stranger's server nothing."""
     prediction, each = summary["prediction"], summary["wakeups"]["per_connection"]
     if prediction["low"] is None:
         return []

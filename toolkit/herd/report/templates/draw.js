@@ -1,6 +1,6 @@
 // Draws what is in view: bars where they can be told apart, else columns in which outcomes stand in proportion.
 
-const MARGIN = { left: 48, right: 8, top: 18, bottom: 24 };
+const MARGIN = { left: 48, right: 20, top: 18, bottom: 24 };
 const ROW = 14; // pixels, where there is room
 const ROWS = { least: 140, most: 520 };
 const COLUMN = 2;

@@ -54,16 +54,11 @@ theme.addEventListener("click", () => setScheme(isDark() ? "light" : "dark"));
 system.addEventListener("change", () => setScheme(root.style.colorScheme));
 setScheme("");
 
-// --- paper is white, and has no closed details
+// --- paper is white
 
 let before;
 addEventListener("beforeprint", () => {
-  const closed = [...document.querySelectorAll("details:not([open])")];
-  before = { closed, scheme: root.style.colorScheme };
-  closed.forEach((details) => (details.open = true));
+  before = root.style.colorScheme;
   setScheme("light");
 });
-addEventListener("afterprint", () => {
-  before.closed.forEach((details) => (details.open = false));
-  setScheme(before.scheme);
-});
+addEventListener("afterprint", () => setScheme(before));
