@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from herd.plots._style import OUTCOME_WORDS
 from herd.recording.read import load
 from tests.browser.conftest import REFERENCE
 
@@ -21,6 +22,15 @@ def view(page: Page) -> tuple[float, float, int]:
     match = re.fullmatch(r"([\d.]+) ms to ([\d.]+) ms: (\d+) of \d+ wakeups in view", text)
     assert match, text
     return float(match[1]), float(match[2]), int(match[3])
+
+
+def place(page: Page) -> dict[str, float]:
+    """Where the timeline is in the window."""
+    canvas = page.locator("#canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box
+    return dict(box)
 
 
 def painted(page: Page) -> str:
@@ -47,7 +57,7 @@ def test_all_is_in_view_at_first(page):
 
 
 def test_the_wheel_zooms_around_the_pointer_and_out_again(page):
-    box = page.locator("#canvas").bounding_box()
+    box = place(page)
     at, all_of_it = painted(page), view(page)
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 50)
     page.mouse.wheel(0, -400)
@@ -86,7 +96,7 @@ def test_a_drag_moves_the_timeline_with_the_pointer(page):
     page.get_by_role("button", name="Zoom in").click()
     painted(page)
     old = view(page)
-    box = page.locator("#canvas").bounding_box()
+    box = place(page)
     y = box["y"] + 50
     page.mouse.move(box["x"] + 400, y)
     page.mouse.down()
@@ -100,8 +110,7 @@ def test_a_drag_moves_the_timeline_with_the_pointer(page):
 
 def test_two_fingers_pinch(visit, small):
     page = visit(small, has_touch=True)
-    page.locator("#canvas").scroll_into_view_if_needed()
-    box = page.locator("#canvas").bounding_box()
+    box = place(page)
     old = view(page)
     fingers = page.context.new_cdp_session(page)
 
@@ -119,7 +128,7 @@ def test_two_fingers_pinch(visit, small):
 
 
 def test_hovering_tells_arrival_worker_times_and_outcome(page):
-    box = page.locator("#canvas").bounding_box()
+    box = place(page)
     for x in range(200, 400, 2):
         page.mouse.move(box["x"] + x, box["y"] + 25)  # in the first row
         if page.locator("#tip").is_visible():
@@ -129,7 +138,7 @@ def test_hovering_tells_arrival_worker_times_and_outcome(page):
     assert match, told
     since = (WAKEUPS["time_ns"] - WAKEUPS["time_ns"][0]) / 1e6
     [row] = WAKEUPS[(since - float(match[1])).abs() < 0.00051].to_dict(orient="records")
-    assert told.startswith(f"worker 0: {row['outcome'].replace('_', ' ')}"[:18])
+    assert told.startswith(f"worker 0: {OUTCOME_WORDS[row['outcome']]}\n")
     assert f"arrival {row['arrival']} at " in told
     assert "ran " in told
     assert "slept " in told
@@ -159,7 +168,7 @@ def test_outcomes_can_be_hidden(page):
 
 
 def test_workers_can_be_chosen_and_nonsense_is_refused(page):
-    field = page.get_by_label("Workers", exact=True)
+    field = page.get_by_role("textbox", name="Workers")
     field.fill("0-3,7")
     painted(page)
     chosen = WAKEUPS["worker"].isin([0, 1, 2, 3, 7]).sum()
@@ -186,7 +195,7 @@ def test_what_is_in_view_is_a_table_too(page):
     awake = f"{(row['slept_ns'] - row['running_ns']) / 1e3:.1f}"
     assert cells[1:] == [
         str(row["worker"]),
-        row["outcome"].replace("_", " "),
+        OUTCOME_WORDS[row["outcome"]],
         "arrival",
         str(row["arrival"]),
         waited,

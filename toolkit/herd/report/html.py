@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import shlex
-from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
-from herd import __version__, plots
+from herd import plots
 from herd.analysis.summary import seen
 from herd.analysis.words import subject
 from herd.errors import UsageError
 from herd.plots._style import where
 from herd.recording.write import write_text
-from herd.report import timeline, words
-from herd.report.tables import Table, cell, flat, latencies, workers
+from herd.report import compare, repeat, timeline, words
+from herd.report.render import render
+from herd.report.tables import Table, flat, latencies, workers
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jinja2 import Environment
-
+    from herd.compare import Comparison
     from herd.recording.read import Recording
 
 #: In each page: what has it may be replaced by another one.
 _MARK: Final = '<meta name="generator" content="herd '
-_TEMPLATES: Final = files("herd.report") / "templates"
-_SCRIPTS: Final = ("page.js", "wakeups.js", "draw.js", "timeline.js")
 
 
 def of_run(recording: Recording) -> str:
     """The page of one recording."""
     summary, run = recording.summary, recording.run
-    config, command = _repeat(run)
-    return _render(
+    return render(
         "run.html",
         question=words.question(summary),
         answer=words.answer(summary),
@@ -53,12 +43,32 @@ def of_run(recording: Recording) -> str:
         latencies=latencies(summary),
         workers=workers(summary),
         everything=Table("Every figure", ("figure", "value"), list(flat(_figures(summary)))),
-        environment=Table("Where it was run", ("what", "value"), list(flat(summary["host"]))),
+        environment=_where(summary),
         integrity=words.integrity(summary["integrity"]),
         laws=summary["integrity"]["checks"],
-        config=config,
-        command=command,
-        recorded=f"Recorded {run['started_at']} by herd {run['herd']}, in {recording.path}.",
+        repeat=repeat.of_run(run),
+        recorded=_recorded(recording),
+    )
+
+
+def of_comparison(comparison: Comparison) -> str:
+    """The page of several runs of the same load, side by side."""
+    first, summaries = comparison.runs[0], [run.summary for run in comparison.runs]
+    named = [(run.path.name, run.summary) for run in comparison.runs]
+    return render(
+        "comparison.html",
+        question=words.question_of_all(summaries),
+        answer=words.answer_of_all(summaries),
+        kicker=f"{len(summaries)} runs of the same load",
+        where=where(first.run),
+        broken=[f"{name}: {law}" for name, s in named for law in words.broken(s["integrity"])],
+        runs=_side_by_side(summaries),
+        missing=[*comparison.failed, *comparison.unavailable],
+        claims=[c | {"name": f"{name}: {c['name']}"} for name, s in named for c in words.claims(s)],
+        pictures=[_picture("comparison", *comparison.runs)],
+        environment=_where(summaries[0]),
+        repeat=repeat.of_comparison(comparison),
+        recorded=_recorded(first),
     )
 
 
@@ -83,20 +93,21 @@ def _figures(summary: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in summary.items() if name not in apart}
 
 
-def _repeat(run: dict[str, Any]) -> tuple[str | None, str]:
-    """The config file of a run, which an observed server has not, and the command."""
-    from herd.config import parse, to_toml
+def _where(summary: dict[str, Any]) -> Table:
+    return Table("Where it was run", ("what", "value"), list(flat(summary["host"])))
 
-    config = run["config"]
-    if run.get("observed"):
-        seconds = config["duration_s"] or 0
-        target = str(config["target"])
-        # A process is named by an option: --pid 123
-        named = target if target.startswith("--pid ") else shlex.quote(target)
-        return None, f"herd observe {named} --duration {seconds:g}s --probe {config['probe']}"
-    # A new recording gets a new folder.
-    effective = msgspec.structs.replace(parse(config), output=None)
-    return to_toml(effective), "herd run --config run.toml"
+
+def _side_by_side(summaries: list[dict[str, Any]]) -> Table:
+    rows = [list(row.values()) for row in compare.rows(summaries)]
+    caption = "Wakeups per connection; times in µs"
+    if compare.rough(summaries):
+        caption += f"; {compare.ROUGH}"
+    return Table(caption, tuple(compare.COLUMNS), rows)
+
+
+def _recorded(recording: Recording) -> str:
+    run = recording.run
+    return f"Recorded {run['started_at']} by herd {run['herd']}, in {recording.path}."
 
 
 def _pictures(recording: Recording) -> list[str]:
@@ -113,44 +124,3 @@ def _picture(name: str, *recordings: Recording) -> dict[str, str]:
         "caption": means,
         "alt": f"{of}: {means}",
     }
-
-
-def _render(template: str, **data: Any) -> str:
-    return _environment().get_template(template).render(**data)
-
-
-@cache
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    found = Environment(
-        loader=PackageLoader("herd.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    found.filters |= {"cell": cell, "base64": _base64, "digest": _digest}
-    kinds = "".join(
-        f".kind{number} {{ background: {colour}; }}\n"
-        for number, (_, colour) in enumerate(timeline.KINDS.values())
-    )
-    found.globals |= {
-        "style": _text("page.css") + kinds,
-        "script": "".join(_text(name) for name in _SCRIPTS),
-        "generator": f"herd {__version__}",
-    }
-    return found
-
-
-def _text(name: str) -> str:
-    return (_TEMPLATES / name).read_text(encoding="utf-8")
-
-
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
-
-
-def _digest(text: str) -> str:
-    """As a Content-Security-Policy names a script or style: only that very text may run."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 LATENCIES: Final = {
@@ -70,6 +70,26 @@ def answer(summary: dict[str, Any]) -> str:
     return (
         f"{each:.2f} wakeups per connection, {said.get(prediction['held'], predicted)};"
         f" {wasted:.0%} of the wakeups were wasted."
+    )
+
+
+def question_of_all(summaries: Sequence[dict[str, Any]]) -> str:
+    """What a comparison was to find out."""
+    count = summaries[0]["config"]["workers"]
+    return f"How many of {count} workers does one connection wake, by the way they wait?"
+
+
+def answer_of_all(summaries: Sequence[dict[str, Any]]) -> str:
+    """What it found, in a sentence."""
+    measured = [(s["wakeups"]["per_connection"], s["config"]["strategy"]) for s in summaries]
+    known = sorted((round(each, 2), name) for each, name in measured if each is not None)
+    if not known:
+        return "Unknown: no probe could see it."
+    (few, fewest), (many, most) = known[0], known[-1]
+    held = sum(summary["prediction"]["held"] is True for summary in summaries)
+    return (
+        f"From {few:.2f} ({fewest}) to {many:.2f} ({most}) wakeups per connection;"
+        f" the prediction held in {held} of {len(summaries)} runs."
     )
 
 
