@@ -66,14 +66,18 @@ def load(directory: Path) -> Comparison:
         raise UsageError(f"cannot read {file}: {error.strerror}") from error
     except msgspec.DecodeError as error:
         raise UsageError(f"{file} is not a comparison: {error}") from error
-    runs = [Recording(directory / Path(run["run"]).name) for run in said.runs]
+    runs = [Recording(directory / Path(run.run).name) for run in said.runs]
     if not runs:
         raise UsageError(f"{directory} holds no run: none could be made")
     return Comparison(directory, runs, said.unavailable, said.failed)
 
 
+class _Run(msgspec.Struct):
+    run: str  #: where its recording was then
+
+
 class _File(msgspec.Struct):
-    runs: list[dict[str, Any]]
+    runs: list[_Run]
     unavailable: list[dict[str, str]]
     failed: list[dict[str, str]]
 

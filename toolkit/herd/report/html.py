@@ -102,7 +102,7 @@ def _side_by_side(summaries: list[dict[str, Any]]) -> Table:
     caption = "Wakeups per connection; times in µs"
     if compare.rough(summaries):
         caption += f"; {compare.ROUGH}"
-    return Table(caption, tuple(compare.COLUMNS), rows)
+    return Table(caption, list(compare.COLUMNS), rows, digits=list(compare.COLUMNS.values()))
 
 
 def _recorded(recording: Recording) -> str:

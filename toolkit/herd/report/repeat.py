@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from herd.config import parse, to_toml
+from herd.config import as_dict, parse, to_toml
 
 if TYPE_CHECKING:
     from herd.compare import Comparison
@@ -33,13 +33,13 @@ def of_run(run: dict[str, Any]) -> Repeat:
 
 def of_comparison(comparison: Comparison) -> Repeat:
     """All runs of a comparison, those included that could not be made."""
-    configs = [recording.run["config"] for recording in comparison.runs]
+    configs = [as_dict(parse(recording.run["config"])) for recording in comparison.runs]
     tried = [*configs, *comparison.failed, *comparison.unavailable]
     strategies, kernels = (
         shlex.quote(",".join(dict.fromkeys(entry[key] for entry in tried)))
         for key in ("strategy", "kernel")
     )
-    options = {k: v for config in configs for k, v in config.get("options", {}).items()}
+    options = {k: v for config in configs for k, v in config["options"].items()}
     command = f"herd compare --config run.toml --strategies {strategies} --kernels {kernels}"
     return Repeat(_toml(configs[0] | {"options": options}), command)
 

@@ -12,20 +12,27 @@ from herd.report.words import LATENCIES, NOT_COMPARABLE
 
 @dataclass(frozen=True)
 class Table:
-    """A caption, headings and rows; ``means`` says what a heading is, where that isn't plain."""
+    """A caption, headings and rows.
+
+    :param means: what each heading means, where that isn't plain
+    :param digits: of each column, after the point; ``None``: as many as there are
+    """
 
     caption: str
     headings: Sequence[str]
     rows: Sequence[Sequence[Any]]
     means: Sequence[str] = ()
+    digits: Sequence[int | None] = ()
 
 
-def cell(value: Any) -> str:
+def cell(value: Any, digits: int | None = None) -> str:
     """A value for people; what isn't known is said to be."""
     if value is None:
         return "unknown"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if digits is not None:
+        return f"{value:.{digits}f}"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
