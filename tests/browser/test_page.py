@@ -244,10 +244,11 @@ def test_paper_is_white_and_the_screen_dark_again_afterwards(visit, small):
     assert page.pdf(format="A4").startswith(b"%PDF")
 
 
-@pytest.mark.parametrize("width", [360, 820, 1920])
-def test_no_width_makes_the_page_scroll_sideways(visit, small, width):
-    page = visit(small, viewport={"width": width, "height": 900})
-    assert page.evaluate("document.documentElement.scrollWidth") == width
+def test_no_width_makes_the_page_scroll_sideways(page):
+    for width in (360, 820, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        painted(page)
+        assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
 def test_everything_that_answers_can_be_reached_by_tab(page):
@@ -263,7 +264,7 @@ def test_everything_that_answers_can_be_reached_by_tab(page):
 
 def test_a_hundred_thousand_wakeups_open_and_answer(visit, small, large):
     opened = "performance.getEntriesByName('timeline drawn')[0].startTime"
-    few = min(visit(small).evaluate(opened) for _ in range(3))
+    few = visit(small).evaluate(opened)
     page = visit(large)
     begin, end, count = view(page)
     assert count > 100_000

@@ -219,10 +219,11 @@ class Timeline {
     tip.hidden = i === null;
     if (i === null) return;
     tip.textContent = this.wakeups.describe(i).join("\n");
-    const x = this.drawing.x(this.wakeups.time[i]);
-    const left = x > this.canvas.clientWidth / 2 ? x - tip.offsetWidth - 8 : x + 8;
+    const [x, y] = [this.drawing.x(this.wakeups.time[i]), this.drawing.middle(i)];
+    const left = x > this.canvas.clientWidth / 2 ? x - tip.offsetWidth - 12 : x + 12;
+    const top = y > this.canvas.clientHeight / 2 ? y - tip.offsetHeight - 12 : y + 12;
     tip.style.left = `${Math.max(0, left)}px`;
-    tip.style.top = `${this.drawing.middle(i) + 12}px`;
+    tip.style.top = `${top}px`;
   }
 
   #filter() {
