@@ -214,12 +214,12 @@ def test_a_compiler_that_aborts_ends_its_own_process_only(herd, tmp_path):
     assert json.loads(done.stdout)["host"]["probe"] == "none"
 
 
-def test_headers_that_do_not_fit_are_said_in_the_compilers_words(herd, tmp_path):
+def test_headers_that_are_not_whole_are_named(herd, tmp_path):
     done = herd(
         "run", "--probe", "tracepoints", "-o", str(herd.output()), BCC_KERNEL_SOURCE=str(tmp_path)
     )
     assert done.returncode == 3
-    assert "could not be loaded" in done.stderr
+    assert f"the kernel headers in {tmp_path} lack include/linux/kconfig.h" in done.stderr
     assert "herd doctor" in done.stderr
 
 
@@ -248,3 +248,16 @@ def test_a_reader_that_goes_away_ends_it_without_a_word(herd):
     assert process.stderr.read() == ""
     process.stderr.close()
     assert process.wait(10) == 1
+
+
+def test_in_a_pid_namespace_wakeups_are_unknown_and_not_nobodys(herd):
+    """The kernel tells a probe its own process ids, and they are not those that are known there."""
+    inside = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+    args = ("-s", "accept", "-n", "2", "-c", "7", "--rate", "settled")
+    summary = herd.run(*args, before=inside)
+    assert summary["wakeups"]["total"] is None
+    assert summary["accepts"] == 7
+    assert any("PID namespace" in note for note in summary["notes"])
+    done = herd("run", *args, "--probe", "tracepoints", before=inside)
+    assert done.returncode == 3
+    assert "--pid=host" in done.stderr

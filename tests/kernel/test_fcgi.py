@@ -201,7 +201,7 @@ def test_programs_that_end_in_mid_run_are_named_with_their_stderr(herd, program)
     output = herd.output()
     done = herd("run", *SETTLED, "--program", path, "--output", str(output), "--json")
     assert done.returncode == 1
-    assert "every worker of fcgi has ended before the load did\nenough" in done.stderr
+    assert "every worker has ended before the load did\nenough" in done.stderr
     run = library.load(output)
     for worker, note in enumerate(run.run["notes"]):
         assert re.match(rf"worker {worker} \(pid \d+\) ended with exit code 1 in mid-run", note)

@@ -113,7 +113,7 @@ def test_every_wakeup_of_a_stranger_is_counted(herd, mode, each):
     assert summary["integrity"]["ok"]
     assert summary["connections"]["attempted"] is None
     assert (summary["verdict"]["level"] == "fine") is (mode == "accept")
-    assert "herd" in summary["verdict"]["text"]
+    assert f"{each}.00 wakeups per connection" in summary["verdict"]["text"]
     assert 0 < summary["overhead"]["programs_cpu"] < 1
 
 
@@ -198,6 +198,28 @@ def test_a_server_in_a_container_is_seen_from_outside(herd):
             subprocess.run(enter, check=True)
         summary = interrupt(observation)
     assert summary["accepts"] == summary["wakeups"]["total"] == 5
+    assert summary["integrity"]["ok"]
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET6, socket.AF_UNIX])
+def test_other_families_are_observed_alike(herd, family):
+    """A client of a unix socket has no name, and of an IPv6 address too little is kept to tell it."""
+    name = f"herd-test-{os.getpid()}"
+    with socket.socket(family) as listener:
+        listener.bind(f"\0{name}" if family == socket.AF_UNIX else ("::1", 0))
+        listener.listen()
+        address = listener.getsockname()
+        target = f"unix:@{name}" if family == socket.AF_UNIX else f"[::1]:{address[1]}"
+        observation = begin(herd, target, "-d", "0")
+        for _ in range(5):
+            with socket.socket(family) as client:
+                client.connect(address)
+                listener.accept()[0].close()
+        summary = interrupt(observation)
+    accepts = library.load(summary["run"]).accepts
+    assert len(accepts) == accepts["arrival"].nunique() == 5
+    assert accepts["peer"].isna().all()
+    assert accepts["peer_port"].notna().all() == (family == socket.AF_INET6)
     assert summary["integrity"]["ok"]
 
 

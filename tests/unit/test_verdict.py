@@ -22,7 +22,6 @@ def observed(name: str, seconds: float = 10.0, **facts: Any) -> Recording:
         "server": "nginx",
         "advice": "set accept_mutex off",
         "overhead": {"programs": {"runs": 1000, "ns": 100_000}, "reader_ns": 50_000},
-        "queued": {"before": 0, "after": 0},
     } | facts
     run["config"] |= {"strategy": "observed", "target": ":80"}
     run["prediction"] = dict.fromkeys(("low", "expected", "high", "who", "why"))
@@ -55,6 +54,14 @@ def test_no_herd_is_fine_and_one_worker_for_all_is_worth_knowing():
     assert "one worker took" in uneven["text"]
 
 
+def test_a_busy_server_is_to_be_looked_at_again():
+    busy = observed("accept-n16")
+    busy.wakeups = busy.wakeups[::3]
+    verdict = busy.summary["verdict"]
+    assert verdict["level"] == FINE
+    assert "its workers hardly sleep" in verdict["text"]
+
+
 def test_a_server_that_nobody_visits_is_judged_by_its_wait_queue():
     recording = observed("epoll-n16")
     recording.arrivals = recording.arrivals[:0]
@@ -78,20 +85,45 @@ def test_what_looking_cost_is_told():
     assert set(unknown.values()) == {None}
 
 
-def test_what_came_and_was_not_taken_must_be_queued():
-    def law(recording: Recording) -> Any:
-        [found] = [
-            check["ok"]
-            for check in integrity.check(recording)["checks"]
-            if "accept queues" in check["name"]
-        ]
-        return found
+def followed(recording: Recording) -> dict[str, Any]:
+    checks = integrity.check(recording)["checks"]
+    [found] = [check for check in checks if "followed" in check["name"]]
+    return found
 
-    assert law(observed("accept-n16")) is True
-    lacking = observed("accept-n16")
-    lacking.accepts = lacking.accepts[:-1]
-    assert law(lacking) is False
-    queued = observed("accept-n16", queued={"before": 0, "after": 1})
-    queued.accepts = queued.accepts[:-1]
-    assert law(queued) is True
-    assert law(observed("accept-n16", queued={"before": 0, "after": None})) is None
+
+def test_what_is_queued_as_we_leave_is_not_lost():
+    assert followed(observed("accept-n16"))["ok"] is True
+    queued = observed("accept-n16")
+    queued.accepts = queued.accepts[:-40]
+    assert followed(queued)["ok"] is True
+    assert "40 were not accepted by the end" in followed(queued)["detail"]
+
+
+def test_what_had_come_before_we_looked_is_not_lost():
+    before = observed("accept-n16")
+    before.accepts = before.accepts.assign(
+        arrival=before.accepts["arrival"].where(before.accepts.index >= 40)
+    )
+    before.arrivals = before.arrivals[40:]
+    assert followed(before)["ok"] is True
+    assert "40 had come before we looked" in followed(before)["detail"]
+
+
+@pytest.mark.parametrize("table", ["arrivals", "accepts"])
+def test_one_that_is_missing_in_between_is_lost(table):
+    broken = observed("accept-n16")
+    rows = getattr(broken, table)
+    if table == "accepts":  # the accept of one in the middle was not seen
+        broken.accepts = rows[rows.index != 100]
+    else:  # an accept in the middle has no arrival
+        arrival = broken.accepts["arrival"]
+        broken.accepts = broken.accepts.assign(arrival=arrival.where(arrival.index != 100))
+    found = followed(broken)
+    assert found["ok"] is False
+    assert "lost in between" in found["detail"]
+
+
+def test_without_a_probe_nobody_was_followed():
+    blind = observed("accept-n16")
+    blind.run["host"]["probe"] = "none"
+    assert followed(blind)["ok"] is None

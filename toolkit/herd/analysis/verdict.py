@@ -14,6 +14,8 @@ FIX: Final = "worth fixing"
 
 #: A busy worker is not woken and an overlap wakes two: up to here nobody would call it a herd.
 _HERD: Final = 1.5
+#: Workers that hardly ever sleep are hardly ever woken.
+_AWAKE: Final = 0.5
 #: Of one CPU, spent in wakeups that brought nothing.
 _EXPENSIVE: Final = 0.01
 #: One worker takes this share, where there are several.
@@ -70,6 +72,9 @@ def _visited(recording: Recording, summary: dict[str, Any]) -> Verdict:
     if busiest >= _LOPSIDED:
         text = f"{figures}; one worker took {busiest:.0%} of the connections: no herd, but uneven"
         return Verdict(KNOW, text)
+    if each < _AWAKE:
+        text = f"{figures}: its workers hardly sleep, so few are woken; look again when it is idle"
+        return Verdict(FINE, text)
     return Verdict(FINE, f"{figures}: no herd")
 
 

@@ -80,5 +80,5 @@ def comparison(found: Comparison, *, as_json: bool, quiet: bool = False) -> None
 
         console().print(table([run.summary for run in found.runs]))
         for entry in found.unavailable:
-            click.echo(f"{entry['strategy']} on {entry['kernel']} cannot run: {entry['why']}")
+            click.echo(f"{entry['strategy']} on {entry['kernel']}: {entry['why']}")
         click.echo(f"recordings: {found.path}")

@@ -45,7 +45,7 @@ def run_checks() -> list[Check]:
     with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
         tried = dict(zip(TRIALS, pool.map(attempt, TRIALS), strict=True))
     compiled = _headers(tried["compile"], tried["bcc"], headers_mend)
-    needed = [_privileges(), _bcc(tried["bcc"]), compiled, _btf()]
+    needed = [_privileges(), _process_ids(), _bcc(tried["bcc"]), compiled, _btf()]
     mend = next((check.mend for check in needed if not check.found), None)
     probes = [_tracepoints(tried["tracepoints"], mend), _functions(tried)]
     return [*needed, *probes, *_mounts(), _descriptors(), _virtual_machines()]
@@ -68,6 +68,20 @@ def _privileges() -> Check:
         detail=f"{privileges.who()} {'may load BPF programs' if can else lacks}",
         costs="wakeups stay unknown: only /proc counters and the workers' own log are left",
         mend=None if can else privileges.how_to_get_them(),
+        required=True,
+    )
+
+
+def _process_ids() -> Check:
+    own = privileges.sees_all_processes()
+    return Check(
+        name="process ids",
+        found=own,
+        detail="the kernel's own"
+        if own
+        else "of a PID namespace, in which the kernel's are not known",
+        costs="what the probes see is nobody's, so wakeups stay unknown",
+        mend=None if own else privileges.ON_THE_HOST,
         required=True,
     )
 

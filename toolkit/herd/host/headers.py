@@ -25,6 +25,7 @@ MODULES = Path("/lib/modules")
 SOURCES = Path("/usr/src")
 
 _ABANDONED_S = 3600.0
+_FIRST = "include/linux/kconfig.h"
 
 
 def kernel_headers() -> Path | None:
@@ -57,6 +58,18 @@ def ensure_kernel_headers() -> Path:
                 "export XDG_CACHE_HOME=$(mktemp -d)",
             ) from error
     return where
+
+
+def use_kernel_headers() -> None:
+    """Have bcc compile with them, in this process.
+
+    :raises HostError: there are none, or not the one that bcc includes before all others: LLVM would say so,
+        and die of it
+    """
+    tree = ensure_kernel_headers()
+    if not (tree / _FIRST).exists():
+        raise HostError(f"the kernel headers in {tree} lack {_FIRST}", "herd doctor")
+    os.environ["BCC_KERNEL_SOURCE"] = str(tree)
 
 
 def cache_folder() -> Path:

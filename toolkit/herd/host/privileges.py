@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 STATUS = Path("/proc/self/status")
+PID_NAMESPACE = Path("/proc/self/ns/pid")
+
+_FIRST_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
 
 _CAP_SYS_ADMIN = 21
 _CAP_PERFMON = 38
@@ -19,9 +22,18 @@ def may_load_bpf() -> bool:
     return _holds(held, _CAP_SYS_ADMIN) or (_holds(held, _CAP_BPF) and _holds(held, _CAP_PERFMON))
 
 
+def sees_all_processes() -> bool:
+    """Whether process ids are the kernel's own here, as probes tell them; not in a container's namespace."""
+    return PID_NAMESPACE.stat().st_ino == _FIRST_PID_NAMESPACE
+
+
 def who() -> str:
     """``root`` or ``user 1000``."""
     return "root" if os.geteuid() == 0 else f"user {os.geteuid()}"
+
+
+#: What a user types who is in another one.
+ON_THE_HOST = "run herd on the host, or start the container with --pid=host"
 
 
 def how_to_get_them(command: str = "run") -> str:

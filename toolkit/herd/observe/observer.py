@@ -104,7 +104,6 @@ class _Observation:
         self._facts = Facts(config, prediction, metadata(), now, logs=False)
         self._observed: dict[str, Any] = {"server": self._server, "advice": None, "overhead": None}
         self._waiting: set[int] = set()
-        self._queued = {"before": _queued(listeners), "after": None}
 
     def run(self, *, picture: bool) -> Recording:
         """Everything."""
@@ -229,10 +228,6 @@ class _Observation:
     def _stop(self) -> None:
         self._supervisor.forgive(_COLLECT_S)
         try:
-            self._queued["after"] = _queued(find(self._target))
-        except HerdError:
-            self._queued["after"] = None  # it listens no more
-        try:
             stopped = self._tell({"do": "stop"}, "stopped")
         except HerdError as error:
             self._facts.ended_by = self._facts.ended_by or error
@@ -261,7 +256,6 @@ class _Observation:
         facts.observed = self._observed | {
             "listeners": [asdict(listener) for listener in self._listeners.values()],
             "workers": [{"tid": m.tid, "pid": m.pid, "comm": m.comm} for m in workers],
-            "queued": self._queued,
         }
         tids = [member.tid for member in workers]
         cast = convert.Cast(self._family(), tids, facts.cookies, self._probe.functions)
@@ -300,17 +294,14 @@ def waiters_in(snapshot: dict[str, Any]) -> tuple[set[int], float | None]:
         for waiter in listener["waiters"]:
             waiting.update([*waiter["waiting"], *([waiter["tid"]] if waiter["tid"] else [])])
         wakes.append(len(listener["next_wakes_tids"]) + len(listener["then_wakes"]))
-    return waiting, (sum(wakes) / len(wakes) if wakes else None)
+    # Nobody waits on a server that is busy: that says nothing of it when it is idle.
+    return waiting, (sum(wakes) / len(wakes) if any(wakes) else None)
 
 
 def _most(names: Iterable[str]) -> str:
     """The commonest."""
     counted = Counter(names).most_common(1)
     return counted[0][0] if counted else "unknown"
-
-
-def _queued(listeners: Iterable[Listener]) -> int:
-    return sum(listener.queue for listener in listeners)
 
 
 def _label(target: Target) -> str:

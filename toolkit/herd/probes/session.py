@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from herd import bpf
 from herd.errors import HostError
 from herd.host import privileges
 from herd.host.bcc import import_bcc
-from herd.host.headers import ensure_kernel_headers
+from herd.host.headers import use_kernel_headers
 from herd.probes.btf import Btf
 from herd.probes.events import EVENT, KIND_WAKEUP, RECORD
 from herd.probes.modes import Probe
@@ -45,8 +44,14 @@ class Session:
                 " (CAP_BPF and CAP_PERFMON)",
                 privileges.how_to_get_them(),
             )
+        if not privileges.sees_all_processes():
+            raise HostError(
+                f"the {mode.name} probe: this process has a PID namespace of its own, and the kernel tells"
+                " other numbers",
+                privileges.ON_THE_HOST,
+            )
         self.probe = mode(btf)
-        os.environ.setdefault("BCC_KERNEL_SOURCE", str(ensure_kernel_headers()))
+        use_kernel_headers()
         bcc = import_bcc()
         defines = self.probe.defines() | {
             "AF_UNIX": "1",
@@ -96,6 +101,8 @@ class Session:
                 listeners[listeners.Key(cookie)] = listeners.Leaf(len(self._cookies))
         workers = self._bpf["workers"]
         for task in tasks:
+            if workers.Key(task.tid) in workers:
+                continue  # followed since it was forked, and in the middle of something
             leaf = workers.Leaf()
             leaf.wait, leaf.fd = task.wait, task.fd
             workers[workers.Key(task.tid)] = leaf

@@ -16,7 +16,7 @@ from herd import bpf
 from herd.errors import HostError
 from herd.host import privileges
 from herd.host.bcc import import_bcc
-from herd.host.headers import ensure_kernel_headers
+from herd.host.headers import use_kernel_headers
 from herd.probes.btf import Btf
 
 #: Entries that one call walks: verifying more takes longer, calling more often hardly.
@@ -124,7 +124,7 @@ class Programs:
                 f"{privileges.who()} may not read the kernel's wait queues (CAP_BPF and CAP_PERFMON)",
                 privileges.how_to_get_them("waitqueue TARGET"),
             )
-        os.environ.setdefault("BCC_KERNEL_SOURCE", str(ensure_kernel_headers()))
+        use_kernel_headers()
         bcc = import_bcc()
         flags = [f"-D{name}={value}" for name, value in _defines(btf).items()]
         try:
