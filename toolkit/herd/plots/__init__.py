@@ -44,7 +44,8 @@ def draw(name: str, *recordings: Recording) -> Figure:
 
 def means(name: str) -> str:
     """What a picture shows, in a sentence."""
-    return (importlib.import_module(f"{__name__}.{name}").__doc__ or name).strip()
+    said = importlib.import_module(f"{__name__}.{name}").__doc__ or name
+    return said.strip().partition("\n")[0]
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -149,7 +149,8 @@ class Drawing {
 
   #columns(counts, columns, kinds) {
     for (let cell = 0; cell < counts.length; cell += kinds) {
-      const all = counts.subarray(cell, cell + kinds).reduce((sum, count) => sum + count, 0);
+      let all = 0;
+      for (let kind = 0; kind < kinds; kind++) all += counts[cell + kind];
       if (all) this.#column(counts, cell, all, columns);
     }
   }
@@ -170,7 +171,7 @@ class Drawing {
   #selected() {
     const { context, view, wakeups } = this;
     const i = view.selected;
-    if (i === null || view.rowOf[wakeups.worker[i]] < 0) return;
+    if (i === null || !view.holds(i)) return;
     const [x, end] = [this.x(wakeups.time[i]), this.x(wakeups.slept[i])];
     context.strokeStyle = this.ink;
     context.lineWidth = 2;

@@ -39,12 +39,16 @@ class View {
     return this.shows[this.wakeups.kind[i]] && this.rowOf[this.wakeups.worker[i]] >= 0;
   }
 
+  holds(i) {
+    const { time, slept } = this.wakeups;
+    return this.passes(i) && time[i] <= this.to && slept[i] >= this.from;
+  }
+
   // Calls visit(wakeup, row) for each that is in view and passes the filters, in the order of time.
   each(visit) {
-    const { time, slept, worker, longest } = this.wakeups;
-    const end = lowerBound(time, this.to);
-    for (let i = lowerBound(time, this.from - longest); i < end; i++) {
-      if (slept[i] >= this.from && this.passes(i)) visit(i, this.rowOf[worker[i]]);
+    const { time, worker, longest, count } = this.wakeups;
+    for (let i = lowerBound(time, this.from - longest); i < count && time[i] <= this.to; i++) {
+      if (this.holds(i)) visit(i, this.rowOf[worker[i]]);
     }
   }
 
@@ -101,6 +105,7 @@ class Timeline {
     this.asked = null;
     this.drawing.draw();
     this.table.fill();
+    this.#tell();
     let shown = 0;
     this.view.each(() => shown++);
     const { from, to } = this.view;
@@ -200,24 +205,20 @@ class Timeline {
 
   #step(step) {
     this.view.step(step);
-    this.#tell();
-    if (this.view.selected !== null) {
-      this.find("#told").textContent = this.wakeups.describe(this.view.selected).join(", ");
-    }
+    const i = this.view.selected;
+    if (i !== null) this.find("#told").textContent = this.wakeups.describe(i).join(", ");
   }
 
   #select(i) {
-    if (i === this.view.selected) return;
-    this.change(() => (this.view.selected = i));
-    this.#tell();
+    if (i !== this.view.selected) this.change(() => (this.view.selected = i));
   }
 
   // Beside the selected wakeup, on the side where there is room.
   #tell() {
     const tip = this.find("#tip");
     const i = this.view.selected;
-    tip.hidden = i === null;
-    if (i === null) return;
+    tip.hidden = i === null || !this.view.holds(i);
+    if (tip.hidden) return;
     tip.textContent = this.wakeups.describe(i).join("\n");
     const [x, y] = [this.drawing.x(this.wakeups.time[i]), this.drawing.middle(i)];
     const left = x > this.canvas.clientWidth / 2 ? x - tip.offsetWidth - 12 : x + 12;
