@@ -130,7 +130,7 @@ def test_two_fingers_pinch(visit, small):
 def test_hovering_tells_arrival_worker_times_and_outcome(page):
     box = place(page)
     for x in range(200, 400, 2):
-        page.mouse.move(box["x"] + x, box["y"] + 25)  # in the first row
+        page.mouse.move(box["x"] + x, box["y"] + 30)  # in the first row
         if page.locator("#tip").is_visible():
             break
     told = page.locator("#tip").inner_text()

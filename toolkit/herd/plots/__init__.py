@@ -1,7 +1,8 @@
 """Pictures of recordings. ADD A PICTURE: one file here.
 
 A file defines ``draw(recording) -> Figure``, or ``draw(*recordings)``; its name is the picture's, its
-docstring says what it shows.
+docstring says what it shows. ``suits(recording) -> bool`` says whether one recording has the data for it: it is
+then on the recording's page, too.
 Nothing here needs a display, and pyplot with its global state is not used.
 """
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from herd.recording.read import Recording
 
-__all__ = ["draw", "means", "names", "save", "save_into", "svg"]
+__all__ = ["draw", "means", "names", "save", "save_into", "suited", "svg"]
 
 # That it can't cache its fonts where the home folder isn't writable is no news to our users.
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
@@ -40,6 +41,14 @@ def draw(name: str, *recordings: Recording) -> Figure:
         raise unknown("picture", name, names())
     figure: Figure = importlib.import_module(f"{__name__}.{name}").draw(*recordings)
     return figure
+
+
+def suited(recording: Recording) -> list[str]:
+    """The pictures that one recording has the data for."""
+    found = {name: importlib.import_module(f"{__name__}.{name}") for name in names()}
+    return [
+        n for n, module in found.items() if hasattr(module, "suits") and module.suits(recording)
+    ]
 
 
 def means(name: str) -> str:

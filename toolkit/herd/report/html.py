@@ -39,7 +39,7 @@ def of_run(recording: Recording) -> str:
         claims=words.claims(summary),
         seen=seen(recording),
         timeline=None if recording.wakeups.empty else timeline.pack(recording),
-        pictures=[_picture(name, recording) for name in _pictures(recording)],
+        pictures=[_picture(name, recording) for name in plots.suited(recording)],
         latencies=latencies(summary),
         workers=workers(summary),
         everything=Table("Every figure", ("figure", "value"), list(flat(_figures(summary)))),
@@ -108,12 +108,6 @@ def _side_by_side(summaries: list[dict[str, Any]]) -> Table:
 def _recorded(recording: Recording) -> str:
     run = recording.run
     return f"Recorded {run['started_at']} by herd {run['herd']}, in {recording.path}."
-
-
-def _pictures(recording: Recording) -> list[str]:
-    """The pictures of one run for which it has the data."""
-    has = {"path": not recording.calls.empty, "waitqueue": bool(recording.waitqueue)}
-    return ["overview", *(name for name, there in has.items() if there)]
 
 
 def _picture(name: str, *recordings: Recording) -> dict[str, str]:

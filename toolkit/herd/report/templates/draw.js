@@ -1,6 +1,6 @@
 // Draws what is in view: bars where they can be told apart, else columns in which outcomes stand in proportion.
 
-const MARGIN = { left: 48, right: 20, top: 18, bottom: 24 };
+const MARGIN = { left: 48, right: 20, top: 24, bottom: 24 };
 const ROW = 14; // pixels, where there is room
 const ROWS = { least: 140, most: 520 };
 const COLUMN = 2;
@@ -95,11 +95,10 @@ class Drawing {
     context.fillStyle = this.ink;
     context.textAlign = "right";
     context.textBaseline = "middle";
-    context.fillText("arrivals", MARGIN.left - 4, MARGIN.top / 2);
+    context.fillText("arrivals", MARGIN.left - 4, MARGIN.top / 3);
     const every = Math.ceil((LABEL + 2) / this.rowHeight);
     for (let row = 0; row < view.rows.length; row += every) {
-      const y = MARGIN.top + (row + 0.5) * this.rowHeight;
-      context.fillText(view.rows[row], MARGIN.left - 6, Math.max(y, MARGIN.top + LABEL / 2));
+      context.fillText(view.rows[row], MARGIN.left - 6, MARGIN.top + (row + 0.5) * this.rowHeight);
     }
   }
 
@@ -110,7 +109,7 @@ class Drawing {
     for (let i = lowerBound(arrivalTime, this.view.from); i < arrivalTime.length; i++) {
       const x = Math.round(this.x(arrivalTime[i]));
       if (arrivalTime[i] > this.view.to) break;
-      if (x !== last) this.context.fillRect(x, 4, 1, MARGIN.top - 8);
+      if (x !== last) this.context.fillRect(x, 3, 1, MARGIN.top - 12);
       last = x;
     }
   }
