@@ -11,15 +11,18 @@ import pyarrow.parquet as pq
 
 from herd.recording.read import Recording, load
 from herd.recording.schema import TABLES
+from herd.recording.write import write_json
 
 _TIMES = ("time_ns", "running_ns", "slept_ns", "entered_ns")
 
 
 def larger(source: Path, times: int, folder: Path) -> Recording:
-    """The load of a recording, over and over again; figures other than wakeups are left as they were."""
+    """The load of a recording, over and over again; what clients and workers counted is left as it was."""
     shutil.copytree(source, folder)
     recording = load(source)
-    span = recording.run["end_ns"] - recording.run["begin_ns"]
+    run = recording.run
+    span = run["end_ns"] - run["begin_ns"]
+    write_json(folder / "run.json", run | {"end_ns": run["begin_ns"] + times * span})
     arrivals = len(recording.arrivals)
     for name in ("wakeups", "arrivals", "accepts"):
         table = recording.table(name)

@@ -13,7 +13,8 @@ from tests.browser.conftest import REFERENCE
 
 pytestmark = pytest.mark.browser
 
-WAKEUPS = load(REFERENCE).wakeups
+RECORDING = load(REFERENCE)
+WAKEUPS = RECORDING.wakeups
 
 
 def view(page: Page) -> tuple[float, float, int]:
@@ -45,15 +46,27 @@ def background(page: Page) -> str:
 
 @pytest.fixture
 def page(visit, small) -> Page:
-    return visit(small)
+    """With all in view."""
+    opened: Page = visit(small)
+    opened.get_by_role("button", name="Show all").click()
+    painted(opened)
+    return opened
 
 
 # --- the timeline
 
 
-def test_all_is_in_view_at_first(page):
-    begin, _, count = view(page)
-    assert (begin, count) == (0, len(WAKEUPS))
+def test_the_load_is_in_view_at_first_and_all_if_asked_for(visit, small):
+    page = visit(small)
+    begin, end, count = view(page)
+    run, first = RECORDING.run, WAKEUPS["time_ns"][0]
+    loaded = WAKEUPS["slept_ns"].ge(run["begin_ns"]) & WAKEUPS["time_ns"].le(run["end_ns"])
+    assert begin == pytest.approx((run["begin_ns"] - first) / 1e6, abs=0.001)
+    assert end == pytest.approx((run["end_ns"] - first) / 1e6, abs=0.001)
+    assert count == loaded.sum() < len(WAKEUPS)
+    page.get_by_role("button", name="Show all").click()
+    painted(page)
+    assert (view(page)[0], view(page)[2]) == (0, len(WAKEUPS))
 
 
 def test_the_wheel_zooms_around_the_pointer_and_out_again(page):

@@ -1,8 +1,8 @@
 """Pictures of recordings. ADD A PICTURE: one file here.
 
 A file defines ``draw(recording) -> Figure``, or ``draw(*recordings)``; its name is the picture's, its
-docstring says what it shows. ``suits(recording) -> bool`` says whether one recording has the data for it: it is
-then on the recording's page, too.
+docstring says what it shows. ``suits(recording) -> bool`` says whether one recording has the data for it:
+it is then on the recording's page, too.
 Nothing here needs a display, and pyplot with its global state is not used.
 """
 

@@ -27,27 +27,29 @@ KINDS: Final = {
 def pack(recording: Recording) -> dict[str, Any]:
     """What the page's script draws; its ``columns`` are numbers as :func:`varints` writes them.
 
-    :returns: times are ns; ``time`` and ``arrivalTime`` since the row before; ``wait`` (made runnable →
-        running) and ``awake`` (running → slept) by one more, where 0 is unknown
+    :returns: times are ns, and 0 is the first of them; ``begin`` and ``end`` are the load's.
+        Columns: ``time`` and ``arrivalTime`` since the row before; ``wait`` (made runnable → running)
+        and ``awake`` (running → slept) by one more, where 0 is unknown
     """
     wakeups = recording.wakeups.head(MOST)
     arrivals = recording.arrivals.sort_values("time_ns").head(MOST)
     run = recording.run
-    begin = int(min([run["begin_ns"], *wakeups["time_ns"].head(1), *arrivals["time_ns"].head(1)]))
+    zero = int(min([run["begin_ns"], *wakeups["time_ns"].head(1), *arrivals["time_ns"].head(1)]))
     causes = wakeups["cause"].cat
     columns = {
-        "time": np.diff(wakeups["time_ns"], prepend=begin),
+        "time": np.diff(wakeups["time_ns"], prepend=zero),
         "wait": _or_zero(wakeups["running_ns"] - wakeups["time_ns"] + 1),
         "awake": _or_zero(wakeups["slept_ns"] - wakeups["running_ns"] + 1),
         "worker": wakeups["worker"],
         "kind": _kinds(wakeups),
         "cause": causes.codes,
         "arrival": _or_zero(wakeups["arrival"]),
-        "arrivalTime": np.diff(arrivals["time_ns"], prepend=begin),
+        "arrivalTime": np.diff(arrivals["time_ns"], prepend=zero),
         "arrivalNumber": arrivals["arrival"],
     }
     return {
-        "end": run["end_ns"] - begin,
+        "begin": run["begin_ns"] - zero,
+        "end": run["end_ns"] - zero,
         "workers": run["config"]["workers"],
         "left_out": len(recording.wakeups) - len(wakeups),
         "kinds": [words for words, _ in KINDS.values()],

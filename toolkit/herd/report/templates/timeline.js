@@ -10,12 +10,12 @@ class View {
     this.shows = wakeups.kinds.map(() => true);
     this.selected = null;
     this.showWorkers(Array.from({ length: wakeups.workers }, (_, worker) => worker));
-    this.show(0, wakeups.end);
+    this.show(wakeups.begin, wakeups.end); // of the load: workers start before it
   }
 
   show(from, to) {
-    const span = Math.min(this.wakeups.end, Math.max(SHORTEST, to - from));
-    this.from = Math.max(0, Math.min(from, this.wakeups.end - span));
+    const span = Math.min(this.wakeups.last, Math.max(SHORTEST, to - from));
+    this.from = Math.max(0, Math.min(from, this.wakeups.last - span));
     this.to = this.from + span;
   }
 
@@ -25,7 +25,7 @@ class View {
 
   move(ns) {
     const span = this.to - this.from;
-    const from = Math.max(0, Math.min(this.from + ns, this.wakeups.end - span));
+    const from = Math.max(0, Math.min(this.from + ns, this.wakeups.last - span));
     this.show(from, from + span);
   }
 
@@ -146,7 +146,7 @@ class Timeline {
       out: () => view.zoom(2),
       earlier: () => view.move(-step),
       later: () => view.move(step),
-      all: () => view.show(0, this.wakeups.end),
+      all: () => view.show(0, this.wakeups.last),
       next: () => this.#step(1),
       previous: () => this.#step(-1),
     };
@@ -167,7 +167,7 @@ class Timeline {
   // Towards the page's end it zooms out; when all is in view, the wheel scrolls the page again.
   #wheel(event) {
     const { view } = this;
-    const all = view.from === 0 && view.to === this.wakeups.end;
+    const all = view.from === 0 && view.to === this.wakeups.last;
     if (event.deltaY > 0 && all) return;
     event.preventDefault();
     const across = (event.deltaX / this.drawing.width) * (view.to - view.from);

@@ -40,7 +40,7 @@ function duration(ns) {
 
 const moment = (ns) => `${(ns / 1e6).toFixed(3)} ms`;
 
-// Times are ns since the page's zero; NaN is unknown.
+// Times are ns since the first of them; NaN is unknown.
 class Wakeups {
   constructor(data) {
     const columns = Object.fromEntries(
@@ -56,14 +56,14 @@ class Wakeups {
     this.wait = this.wait.map((value) => (value ? value - 1 : NaN));
     this.awake = this.awake.map((value) => (value ? value - 1 : NaN));
     this.slept = this.time.map((time, i) => this.#end(time, i));
-    this.end = this.slept.reduce((latest, slept) => Math.max(latest, slept), this.end);
+    this.last = this.slept.reduce((latest, slept) => Math.max(latest, slept), this.end);
     this.longest = this.slept.reduce((most, slept, i) => Math.max(most, slept - this.time[i]), 0);
   }
 
   // Who wasn't seen to sleep again was awake when the recording ended, unless it is part of another wakeup.
   #end(time, i) {
     if (!Number.isNaN(this.awake[i])) return time + this.wait[i] + this.awake[i];
-    return Number.isNaN(this.wait[i]) ? time : this.end;
+    return Number.isNaN(this.wait[i]) ? time : Math.max(time, this.end);
   }
 
   describe(i) {
