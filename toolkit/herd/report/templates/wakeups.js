@@ -69,7 +69,8 @@ class Wakeups {
   describe(i) {
     const lines = [`worker ${this.worker[i]}: ${this.kinds[this.kind[i]]}`];
     const arrived = this.arrivedAt.get(this.arrival[i]);
-    if (this.arrival[i]) lines.push(`arrival ${this.arrival[i]} at ${moment(arrived)}`);
+    const at = arrived === undefined ? "" : ` at ${moment(arrived)}`;
+    if (this.arrival[i]) lines.push(`arrival ${this.arrival[i]}${at}`);
     lines.push(`woken at ${moment(this.time[i])} (cause: ${this.causes[this.cause[i]]})`);
     if (!Number.isNaN(this.wait[i])) lines.push(`ran ${duration(this.wait[i])} later`);
     if (!Number.isNaN(this.awake[i])) lines.push(`slept ${duration(this.awake[i])} after that`);
