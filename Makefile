@@ -18,7 +18,7 @@ demo: setup ## 32 workers wait on one port: with accept one wakes, with epoll al
 	$(BIN)/herd run --strategy epoll -n 32
 
 test: ## Run the tests; PYTEST_ARGS="-k doctor" chooses
-	@scripts/setup.sh servers
+	@scripts/setup.sh servers browser
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 servers: ## Start, look at and drive real servers; docs/servers.md is written anew

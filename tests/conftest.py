@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import subprocess
 import sys
 from typing import NoReturn
@@ -11,7 +12,9 @@ from typing import NoReturn
 import pytest
 
 #: Markers of tests that not every host can run → the word in HERD_REQUIRE that insists on them.
-NEEDS = {"kernel": "ebpf", "vm": "vm"}
+NEEDS = {"browser": "browser", "kernel": "ebpf", "vm": "vm"}
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @functools.cache
@@ -21,6 +24,8 @@ def lacking(marker: str) -> str | None:
 
     if marker == "vm":
         return _no_virtual_machine()
+    if marker == "browser":
+        return None if CHROMIUM else "there is no chromium; make test installs it on Debian"
     return next((f"{c.name}: {c.detail}" for c in run_checks() if c.required and not c.found), None)
 
 

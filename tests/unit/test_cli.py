@@ -253,6 +253,39 @@ def test_a_picture_that_cannot_be_written_is_no_bug_of_herd(call, recording):
     assert "bug" not in answer.err
 
 
+def test_a_page_is_written_into_the_folder_and_its_path_printed(call, recording):
+    answer = call("report", str(recording), "--html")
+    assert (answer.code, answer.err) == (0, "")
+    page = recording / "report.html"
+    assert answer.out.split() == [str(page)]
+    assert call("report", str(recording), "--html", "--output", "-").out == page.read_text()
+
+
+def test_a_page_goes_where_it_is_told_and_over_no_file_of_yours(call, recording, tmp_path):
+    mine = tmp_path / "mine.html"
+    mine.write_text("<title>mine</title>")
+    answer = call("report", str(recording), "--html", "-o", str(mine))
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"herd: {mine} exists, and herd did not make it\n  → name another")
+    assert mine.read_text() == "<title>mine</title>"
+    other = tmp_path / "other.html"
+    assert call("report", str(recording), "--html", "-o", str(other)).out.split() == [str(other)]
+    assert not (recording / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--html", "--json"], "--html and --json are two reports"),
+        (["--output", "x.html"], "--output is where --html writes"),
+    ],
+)
+def test_a_report_is_of_one_kind(call, recording, options, said):
+    answer = call("report", str(recording), *options)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"herd: {said}")
+
+
 def test_a_report_on_something_else_is_a_usage_error(call, tmp_path):
     answer = call("report", str(tmp_path))
     assert answer.code == 2

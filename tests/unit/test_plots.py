@@ -77,6 +77,16 @@ def test_every_picture_draws_and_labels_its_axes(name, picture, probed):
             assert "µs" in axes.get_xlabel() + axes.get_ylabel()
 
 
+def test_a_recording_suits_the_pictures_that_it_has_the_data_for():
+    recording = load(REFERENCE / "epoll-n16")
+    assert {"path", "waitqueue", "comparison"}.isdisjoint(plots.suited(recording))
+    recording.waitqueue = [{"listeners": []}]
+    recording.calls = recording.arrivals
+    suited = plots.suited(recording)
+    assert {"overview", "path", "waitqueue"} <= {*suited}
+    assert "comparison" not in suited  # it is of several
+
+
 def test_no_picture_needs_pyplot_or_a_display():
     script = (
         "import sys; from herd import load, plots\n"

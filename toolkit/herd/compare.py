@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from herd.runner import Progress
 
 ALL: Final = "all"
+FILE: Final = "compare.json"
 
 
 @dataclass
@@ -51,6 +52,34 @@ class Comparison:
             "unavailable": self.unavailable,
             "failed": self.failed,
         }
+
+
+def load(directory: Path) -> Comparison:
+    """Read what :func:`compare` wrote; the folder may have been moved since.
+
+    :raises UsageError: it isn't one, or one of its recordings is gone
+    """
+    file = directory / FILE
+    try:
+        said = msgspec.json.decode(file.read_bytes(), type=_File)
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise UsageError(f"{file} is not a comparison: {error}") from error
+    runs = [Recording(directory / Path(run.run).name) for run in said.runs]
+    if not runs:
+        raise UsageError(f"{directory} holds no run: none could be made")
+    return Comparison(directory, runs, said.unavailable, said.failed)
+
+
+class _Run(msgspec.Struct):
+    run: str  #: where its recording was then
+
+
+class _File(msgspec.Struct):
+    runs: list[_Run]
+    unavailable: list[dict[str, str]]
+    failed: list[dict[str, str]]
 
 
 def strategies_of(text: str) -> list[str]:
@@ -90,7 +119,7 @@ def compare(
             _run_here(configs, comparison, progress)
         else:
             _run_there(configs, comparison, progress)
-    write.write_json(directory / "compare.json", comparison.as_json())
+    write.write_json(directory / FILE, comparison.as_json())
     if comparison.runs:
         from herd import plots
 

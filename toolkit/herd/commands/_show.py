@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Console
 
+    from herd.compare import Comparison
     from herd.recording.read import Recording
     from herd.runner import Progress
 
@@ -68,3 +69,16 @@ def result(recording: Recording, *, as_json: bool, quiet: bool = False) -> None:
         from herd.report.text import print_summary
 
         print_summary(recording.summary, console())
+
+
+def comparison(found: Comparison, *, as_json: bool, quiet: bool = False) -> None:
+    """Several recordings side by side, likewise."""
+    if as_json:
+        click.echo(json.dumps(found.as_json(), allow_nan=False))
+    elif not quiet:
+        from herd.report.compare import table
+
+        console().print(table([run.summary for run in found.runs]))
+        for entry in found.unavailable:
+            click.echo(f"{entry['strategy']} on {entry['kernel']}: {entry['why']}")
+        click.echo(f"recordings: {found.path}")

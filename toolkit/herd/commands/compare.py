@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,10 +45,7 @@ def command(
         found = compare.compare(
             config, compare.strategies_of(wanted), [k.strip() for k in where.split(",")], progress
         )
-    if as_json:
-        click.echo(json.dumps(found.as_json(), allow_nan=False))
-    elif not quiet:
-        _print(found)
+    _show.comparison(found, as_json=as_json, quiet=quiet)
     if not found.ok:
         _complain(found)
         click.get_current_context().exit(HerdError.exit_code)
@@ -58,21 +54,11 @@ def command(
 
 
 def _complain(found: Comparison) -> None:
-    from herd.report.text import broken
+    from herd.report.text import not_sound
 
     for run in found.runs:
         if not run.run["integrity"]["ok"]:
             who = f"{run.run['config']['strategy']} on {run.run['config']['kernel']}"
-            click.echo(f"herd: {who}: {broken(run.run['integrity'])}", err=True)
+            click.echo(f"herd: {who}: {not_sound(run.run['integrity'])}", err=True)
     for entry in found.failed:
         click.echo(f"herd: {entry['strategy']} on {entry['kernel']}: {entry['why']}", err=True)
-
-
-def _print(found: Comparison) -> None:
-    from herd.commands import _show
-    from herd.report.compare import table
-
-    _show.console().print(table([run.summary for run in found.runs]))
-    for entry in found.unavailable:
-        click.echo(f"{entry['strategy']} on {entry['kernel']}: {entry['why']}")
-    click.echo(f"recordings: {found.path}")

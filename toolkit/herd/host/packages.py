@@ -11,7 +11,7 @@ import sys
 
 SET_UP = ("bcc", "headers", "bpftool", "bpftrace", "qemu")
 """What ``make setup`` installs."""
-CAPABILITIES = (*SET_UP, "servers")
+CAPABILITIES = (*SET_UP, "servers", "browser")
 """The last are those that tests drive; ``make test`` installs them."""
 
 # Keys are os-release IDs. {deb} and {qemu} stand for the machine's name in that distribution.
@@ -23,6 +23,7 @@ _PACKAGES: dict[str, dict[str, str]] = {
         "bpftrace": "bpftrace",
         "qemu": "qemu-system-{qemu_deb} busybox-static kmod",
         "servers": "nginx-light wrk apache2-utils",
+        "browser": "chromium",
     },
     "ubuntu": {
         "bcc": "python3-bpfcc",
@@ -31,6 +32,7 @@ _PACKAGES: dict[str, dict[str, str]] = {
         "bpftrace": "bpftrace",
         "qemu": "qemu-system-{qemu_deb} busybox-static kmod",
         "servers": "nginx-light wrk apache2-utils",
+        "browser": "chromium-browser",
     },
     "fedora": {
         "bcc": "python3-bcc",
@@ -39,6 +41,7 @@ _PACKAGES: dict[str, dict[str, str]] = {
         "bpftrace": "bpftrace",
         "qemu": "qemu-system-{qemu_rpm}",
         "servers": "nginx-core wrk httpd-tools",
+        "browser": "chromium",
     },
     "arch": {
         "bcc": "python-bcc",
@@ -47,6 +50,7 @@ _PACKAGES: dict[str, dict[str, str]] = {
         "bpftrace": "bpftrace",
         "qemu": "qemu-system-{machine}",
         "servers": "nginx wrk apache",
+        "browser": "chromium",
     },
     "opensuse": {
         "bcc": "python3-bcc",
@@ -55,6 +59,7 @@ _PACKAGES: dict[str, dict[str, str]] = {
         "bpftrace": "bpftrace",
         "qemu": "qemu-{qemu_deb}",
         "servers": "nginx wrk apache2-utils",
+        "browser": "chromium",
     },
 }
 

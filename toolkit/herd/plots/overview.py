@@ -25,6 +25,11 @@ _ARRIVALS: Final = 120
 _OUTCOMES: Final = tuple(_style.OUTCOME_COLOURS)
 
 
+def suits(_: Recording) -> bool:
+    """Always: what is unknown is said to be."""
+    return True
+
+
 def draw(recording: Recording) -> Figure:
     """Draw the overview of one run."""
     figure = _style.figure(13, 8)

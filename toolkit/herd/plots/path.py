@@ -19,6 +19,11 @@ _WORKERS: Final = 16
 _CALL_COLOURS: Final = ("#004D80", "#0064A0", "#0072B2", "#2A8CC4", "#4FA3D1", "#74B8DD")
 
 
+def suits(recording: Recording) -> bool:
+    """Whether calls were recorded (``--probe functions``)."""
+    return not recording.calls.empty
+
+
 def draw(recording: Recording, arrival: int = 1) -> Figure:
     """Draw the path of one arrival.
 

@@ -21,6 +21,11 @@ _COLOURS: Final = {True: "#0072B2", False: "#E69F00"}
 _WAKES: Final = "#CC3311"
 
 
+def suits(recording: Recording) -> bool:
+    """Whether the queue was read."""
+    return bool(recording.waitqueue)
+
+
 def draw(recording: Recording) -> Figure:
     """Draw the queues as they were before a recording's load (``herd run --snapshot``)."""
     if not recording.waitqueue:

@@ -108,8 +108,13 @@ class Tables:
 
 def write_json(path: Path, content: dict[str, Any] | list[Any]) -> None:
     """Write a JSON file so that a reader sees all of it or the one before."""
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, likewise."""
     aside = path.with_name(path.name + PARTIAL)
-    aside.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    aside.write_text(text, encoding="utf-8")
     aside.rename(path)
 
 
