@@ -109,8 +109,9 @@ def explained(recording: Recording) -> dict[str, int]:
     :returns: ``unlogged``: the kernel returned them, and the worker died before it wrote that down;
         ``unserved``: accepted, and failed; ``lost`` in the accept queue of a dead worker's own listener;
         ``migrated`` from there to another's; ``announced``: arrivals that told of migrated ones. They have no
-        peer: the handshake, whose end names it, was another arrival's. Kernels before commit e44ff0a1cb23
-        ("tcp: call sk_data_ready() after listener migration", 2026) and its like move them without a word.
+        peer: the handshake, whose end names it, was another arrival's. Kernels without commit 3864c6ba1e04
+        ("tcp: call sk_data_ready() after listener migration", 2026; inet_csk_listen_stop() in
+        net/ipv4/inet_connection_sock.c) or its backport move them without a word.
     """
     died = deaths(recording) or []
     queues = [death["queue"] for death in died if death["queue"]]
