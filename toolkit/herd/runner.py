@@ -17,15 +17,15 @@ from herd.config import AUTO, RunConfig, as_dict, cpus
 from herd.crew import Crew
 from herd.errors import HerdError, HostError
 from herd.facts import Facts, ProbeFacts
+from herd.lives import Lives
 from herd.observe.listeners import Listener, listening
 from herd.observe.waitqueue.snapshots import Snapshots
 from herd.pool.log import LAYOUT as POOL_LAYOUT
 from herd.pool.settle import Sleepers
 from herd.probes.task import Task
-from herd.process import Child, ChildFailed, Message, describe_exit
+from herd.process import Child, ChildFailed
 from herd.recording import write
 from herd.recording.read import Recording
-from herd.stall import Stall
 from herd.strategies import find as find_strategy
 from herd.strategies import reference
 from herd.supervisor import Supervisor
@@ -33,8 +33,6 @@ from herd.traffic.log import LAYOUT as LOAD_LAYOUT
 
 _START_DELAY_NS: Final = 5_000_000
 _SETTLE_S: Final = 2.0
-_UNANSWERED_S: Final = 10.0
-_STALLED_S: Final = 2.0
 _COLLECT_S: Final = 30.0
 
 #: Called with what is being done, how much of it is done, and how much there is (0: not known).
@@ -101,10 +99,7 @@ class _Run:
             self._load_fd, LOAD_LAYOUT, self._per_load, config.load_processes
         )
         self._supervisor = Supervisor(config.timeout_s)
-        self._supervisor.on_death = self._note_death
         self._snapshots = Snapshots(config.snapshot, self._supervisor)
-        patience_s = _STALLED_S if self._facts.logs else _UNANSWERED_S
-        self._stall = Stall(patience_s + config.hold_s + config.work_us / 1e6)
         self._crew = crew
         self._pool: Child | None = None
         self._loads: list[Child] = []
@@ -145,23 +140,6 @@ class _Run:
     def _listeners(self) -> list[Listener]:
         return [found for found in listening() if found.cookie in self._facts.cookies]
 
-    def _note_death(self, message: Message) -> None:
-        self._note_exit(message)
-        died = {key: message[key] for key in ("pid", "status", "time_ns")}
-        self._facts.deaths += [{"worker": worker, **died} for worker in message["workers"]]
-        alive = self._config.workers - len(self._facts.exit_status)
-        note = f"{message['who']} {describe_exit(message['status'])} in mid-run"
-        left = f"{alive} went on" if alive else "every worker has ended before the load did"
-        self._facts.notes.append(f"{note}; {left}")
-        # The load goes on: what becomes of a dead worker's connections is worth seeing.
-        assert self._pool is not None
-        self._facts.ended_by = self._facts.ended_by or self._pool.failure(note)
-        if not alive:
-            raise self._pool.failure(f"strategy {self._config.strategy}: {note}; {left}")
-
-    def _note_exit(self, message: Message) -> None:
-        self._facts.exit_status |= dict.fromkeys(message["workers"], message["status"])
-
     # -- start ------------------------------------------------------------------------------------
 
     def _start(self) -> None:
@@ -183,6 +161,8 @@ class _Run:
     def _spawn_pool(self) -> None:
         config = self._config
         self._pool = Child("pool", "herd.pool.main", [self._pool_fd])
+        self._lives = Lives(config, self._facts, self._pool, self.pool_areas, self.load_areas)
+        self._supervisor.on_death = self._lives.note_death
         self._pool.channel.send(
             {
                 "strategy": reference(config.strategy),
@@ -289,47 +269,20 @@ class _Run:
             load.channel.send({"do": "go", "begin": facts.begin_ns})
         try:
             self._supervisor.expect("finished", self._loads, self._children(), self._tick)
-            self._check_answers()
+            self._lives.check_answers()
             self._settle()
             self._snapshots.take("after", self._listeners)
         finally:
             facts.end_ns = time.monotonic_ns()
             facts.counters_after = counters.snapshot()
 
-    def _check_answers(self) -> None:
-        """A program that waits can still be one that never accepts; its stderr may say why."""
-        established = sum(load["established"] for load in self.load_areas)
-        answered = sum(load["finished"] - load["failed"] for load in self.load_areas)
-        if not self._facts.logs and established and not answered:
-            assert self._pool is not None
-            raise self._pool.failure(
-                "no connection was answered: the workers' program waits, and takes none"
-            )
-
-    def _check_bereaved(self) -> None:
-        """Some strategies need every worker: say so, instead of waiting until time is up."""
-        accepts = sum(area["accepts"] for area in self.pool_areas)
-        finished = sum(load["finished"] for load in self.load_areas)
-        waiting = sum(load["established"] for load in self.load_areas) - finished
-        if self._stall.lasts(accepts + finished if waiting > 0 else None):
-            dead = ", ".join(str(death["worker"]) for death in self._facts.deaths)
-            strategy = find_strategy(self._config.strategy)(self._config.options)
-            raise HerdError(
-                f"the others cannot go on without worker {dead}: {waiting} connections wait, and nothing has"
-                f" happened for {self._stall.patience_s:g} s",
-                strategy.bereaved(),
-            )
-
     def _tick(self) -> None:
         done_now = sum(load["finished"] for load in self.load_areas)
         if 0 < done_now < self._connections:
             self._snapshots.take("during", self._listeners)
-        if self._facts.deaths:
-            self._check_bereaved()
-        passed_s = (time.monotonic_ns() - self._facts.begin_ns) / 1e9
-        if passed_s > _UNANSWERED_S + self._config.work_us / 1e6:
-            self._check_answers()
+        self._lives.check()
         if self._config.duration_s:
+            passed_s = (time.monotonic_ns() - self._facts.begin_ns) / 1e9
             done = max(0, min(self._config.duration_s, passed_s))
             self._progress("seconds", int(done), int(self._config.duration_s))
         else:
@@ -367,7 +320,7 @@ class _Run:
         self._pool.channel.send({"do": "stop"})
         [stopped] = self._supervisor.expect("stopped", [self._pool], [])
         for ended in stopped["ended"]:
-            self._note_exit(ended)
+            self._lives.note_exit(ended)
 
     def _stop_children(self) -> None:
         for child in [*self._loads, *([self._pool] if self._pool else [])]:

@@ -22,6 +22,7 @@ __all__ = [
     "Prediction",
     "Server",
     "Strategy",
+    "bereaved",
     "builtin",
     "choose",
     "find",
@@ -121,6 +122,15 @@ def predict(name: str, chosen: Mapping[str, str], workers: int) -> Prediction:
     """
     with guarded(f"strategy {name} cannot predict"):
         return find(name)(chosen).prediction(workers)
+
+
+def bereaved(name: str, chosen: Mapping[str, str]) -> str | None:
+    """Why the others may wait for ever once a worker was killed.
+
+    :raises HerdError: it couldn't say
+    """
+    with guarded(f"strategy {name} cannot say why its workers wait", HerdError):
+        return find(name)(chosen).bereaved()
 
 
 def choose(name: str, chosen: Mapping[str, str]) -> dict[str, str]:
