@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from scipy.stats import chisquare
@@ -19,8 +17,8 @@ from herd.analysis import integrity
 from herd.analysis.summary import fairness, percentiles
 from herd.recording.read import Recording, load
 from herd.recording.schema import TABLES
+from tests.recordings import edit_run, edit_table, reference
 
-REFERENCE = Path(__file__).parents[2] / "results/reference"
 NAMES = ("accept", "epoll", "epoll-exclusive", "reuseport")
 LAWS = [
     "the run came to its end",
@@ -33,10 +31,6 @@ LAWS = [
 ]
 
 
-def reference(name: str) -> Path:
-    return REFERENCE / f"{name}-n16"
-
-
 def raw(directory: Path, table: str) -> dict[str, list[Any]]:
     """A table's columns, read without herd."""
     return dict(pq.read_table(directory / f"{table}.parquet").to_pydict())
@@ -45,22 +39,6 @@ def raw(directory: Path, table: str) -> dict[str, list[Any]]:
 @pytest.fixture
 def copy(tmp_path):
     return Path(shutil.copytree(reference("epoll"), tmp_path / "copy"))
-
-
-def edit_run(directory: Path, *keys: str, value: Any) -> None:
-    run = json.loads((directory / "run.json").read_text())
-    inner = run
-    for key in keys[:-1]:
-        inner = inner[key]
-    inner[keys[-1]] = value
-    (directory / "run.json").write_text(json.dumps(run))
-
-
-def edit_table(directory: Path, name: str, change: Callable[[list[dict[str, Any]]], Any]) -> None:
-    file = directory / f"{name}.parquet"
-    rows = pq.read_table(file).to_pylist()
-    change(rows)
-    pq.write_table(pa.Table.from_pylist(rows, schema=TABLES[name].arrow()), file)
 
 
 def forget(directory: Path, name: str, *columns: str) -> None:

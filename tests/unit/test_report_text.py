@@ -207,3 +207,88 @@ def test_unknown_accepts_are_unknown_and_not_none(summary):
     found = figures(text(summary))
     assert found["fairness"] == "unknown"
     assert found["accepts/worker"] == "unknown"
+
+
+# --- deaths
+
+
+DEATH = {
+    "worker": 3,
+    "pid": 4711,
+    "how": "was killed by SIGKILL",
+    "at_s": 1.2034,
+    "in_hand": {},
+    "handed_on": None,
+    "shares_queue": True,
+    "queue": None,
+    "accepted_after": 117,
+}
+WHO = "worker 3 (pid 4711) was killed by SIGKILL at 1.203 s"
+
+
+def told(summary: dict[str, Any], **death: Any) -> list[str]:
+    """The line about a death, in its parts."""
+    summary["deaths"] = [DEATH | death]
+    [line] = [line for line in text(summary, width=1000) if line.startswith(WHO)]
+    return line.split("; ")
+
+
+def test_nobody_died_and_nothing_is_said(summary):
+    assert summary["deaths"] is None
+    assert "killed" not in "\n".join(text(summary))
+
+
+def test_a_death_is_told_with_what_became_of_its_connections(summary):
+    assert told(summary) == [
+        WHO,
+        "accepted and then failed: none",
+        "its accept queue is the others', too",
+        "accepted by the others afterwards: 117",
+    ]
+
+
+def test_each_death_has_its_line(summary):
+    summary["deaths"] = [DEATH, DEATH | {"worker": 5}]
+    lines = [line for line in text(summary, width=1000) if "was killed by" in line]
+    assert [line[:8] for line in lines] == ["worker 3", "worker 5"]
+
+
+@pytest.mark.parametrize(
+    ("death", "said"),
+    [
+        (
+            {"in_hand": {"ENODATA": 2, "ECONNRESET": 1}},
+            "accepted and then failed: 2 ENODATA, 1 ECONNRESET",
+        ),
+        ({"in_hand": None}, "accepted and then failed: unknown"),
+        ({"handed_on": {"ECONNRESET": 4}}, "accepted by another and then failed: 4 ECONNRESET"),
+        ({"accepted_after": None}, "accepted by the others afterwards: unknown"),
+        ({"accepted_after": 0}, "accepted by the others afterwards: 0"),
+    ],
+)
+def test_what_is_known_of_its_connections_is_counted_by_error(death, said, summary):
+    assert said in told(summary, **death)
+
+
+@pytest.mark.parametrize("handed_on", [None, {}])
+def test_nothing_is_said_of_connections_that_nobody_handed_on(handed_on, summary):
+    assert not any("by another" in part for part in told(summary, handed_on=handed_on))
+
+
+@pytest.mark.parametrize(
+    ("queue", "said"),
+    [
+        (None, "unknown"),
+        ({"migrated": {}, "lost": {}}, "none"),
+        ({"migrated": {}, "lost": {"ECONNRESET": 6}}, "6 ECONNRESET lost"),
+        (
+            {"migrated": {"0": 2, "5": 1}, "lost": {"ECONNRESET": 1}},
+            "2 migrated to worker 0, 1 migrated to worker 5, 1 ECONNRESET lost",
+        ),
+    ],
+)
+def test_the_fate_of_its_own_queue_is_told_with_what_decides_it(queue, said, summary):
+    summary["host"]["sysctls"]["net.ipv4.tcp_migrate_req"] = "1"
+    parts = told(summary, shares_queue=False, queue=queue)
+    assert f"in its accept queue: {said}, tcp_migrate_req is 1" in parts
+    assert "its accept queue is the others', too" not in parts
