@@ -81,6 +81,11 @@ class Damaged:
         """A worker's own counts, changed."""
         self.edit("workers", lambda rows: [_add(rows[worker], name, more) for name in columns])
 
+    def announce_another(self) -> None:
+        """An arrival without a handshake: that of a connection which migrated."""
+        nobody = {"arrival": 201, "peer": None, "peer_port": None}
+        self.edit("arrivals", lambda rows: rows.append(rows[-1] | nobody))
+
     @property
     def death(self) -> dict[str, Any]:
         [death] = deaths(load(self.path)) or []
@@ -152,23 +157,31 @@ def test_what_it_had_in_hand_failed_by_error(shared):
     assert shared.accounts[0] is True
 
 
-def test_a_connection_that_only_somebody_elses_clients_lost_is_not_its(shared):
+def test_the_failure_of_another_workers_client_is_not_its(shared):
     accepts = load(shared.path).accepts
     other = accepts[accepts["worker"] != DEAD].iloc[0]
     shared.fail([(other["peer"], other["peer_port"])], "ECONNRESET")
     assert shared.death["in_hand"] == {}
 
 
-def test_a_port_that_is_used_again_is_not_taken_for_the_connection_before(shared):
-    """The client of the failed connection began long before the accept."""
-    [client] = shared.of_dead(1)
+def test_the_failure_of_a_client_that_came_just_before_it_accepted_is_not_its(shared):
+    accepts = load(shared.path).accepts
+    mine = accepts[accepts["worker"] == DEAD].iloc[0]
+    failed = {"source": "127.0.0.9", "port": 9, "started_ns": mine["time_ns"] - 1, "error": "EPIPE"}
+    shared.edit("connections", lambda rows: rows.append(rows[0] | failed))
+    assert shared.death["in_hand"] == {}
 
-    def once_before(rows: Rows) -> None:
-        [row] = [row for row in rows if (row["source"], row["port"]) == client]
-        times = {name: row[name] - 10**9 for name in row if name.endswith("_ns")}
+
+@pytest.mark.parametrize("shift_ns", [-(10**9), 10**9])
+def test_a_port_that_is_used_twice_is_not_taken_for_its_other_connection(shared, shift_ns):
+    [(source, port)] = shared.of_dead(1)
+
+    def again(rows: Rows) -> None:
+        [row] = [row for row in rows if (row["source"], row["port"]) == (source, port)]
+        times = {name: row[name] + shift_ns for name in row if name.endswith("_ns")}
         rows.append(row | times | {"error": "ECONNRESET"})
 
-    shared.edit("connections", once_before)
+    shared.edit("connections", again)
     assert shared.death["in_hand"] == {}
 
 
@@ -218,6 +231,22 @@ def test_what_stayed_in_its_own_queue_is_lost(own):
     assert own.accounts[0] is True
 
 
+def test_what_it_had_accepted_from_its_own_queue_is_not_lost_there(own):
+    own.fail(own.of_dead(2), "ECONNRESET")
+    assert own.death["in_hand"] == {"ECONNRESET": 2}
+    assert own.death["queue"] == {"migrated": {}, "lost": {}}
+
+
+def test_what_was_lost_has_not_migrated_though_its_port_is_used_again(own):
+    [(peer, port)] = clients = own.of_dead(1)
+    own.leave_in_queue(clients)
+    own.fail(clients, "ECONNRESET")
+    later = {"arrival": 201, "peer": peer, "peer_port": port}
+    own.edit("accepts", lambda rows: rows.append(rows[-1] | later))
+    own.edit("arrivals", lambda rows: rows.append(rows[-1] | later | {"listener": 1}))
+    assert own.death["queue"] == {"migrated": {}, "lost": {"ECONNRESET": 1}}
+
+
 def test_what_stays_in_the_queue_of_one_that_lives_is_no_death_s(own):
     accepts = load(own.path).accepts
     other = accepts[accepts["worker"] != DEAD].iloc[0]
@@ -232,7 +261,8 @@ def test_what_another_accepted_from_its_queue_has_migrated(own):
         own.change_accepts([client], worker=worker, arrival=None)
         own.count(worker, 1)
     own.count(DEAD, -3)
-    assert own.death["queue"] == {"migrated": {"5": 1, "7": 2}, "lost": {}}
+    queue = own.death["queue"]
+    assert (list(queue["migrated"].items()), queue["lost"]) == ([("5", 1), ("7", 2)], {})
     assert own.explained == NOTHING | {"migrated": 3}
     assert own.accounts[0] is True
 
@@ -242,10 +272,15 @@ def test_arrivals_that_tell_of_migrated_connections_are_no_new_ones(own):
     own.change_accepts([client], worker=7, arrival=None)
     own.count(7, 1)
     own.count(DEAD, -1)
-    nobody = {"peer": None, "peer_port": None}
-    own.edit("arrivals", lambda rows: rows.append(rows[-1] | nobody | {"arrival": 201}))
+    own.announce_another()
     assert own.explained == NOTHING | {"migrated": 1, "announced": 1}
     assert own.accounts[0] is True
+
+
+def test_an_arrival_of_nobody_is_not_explained_where_no_queue_could_migrate(shared):
+    shared.announce_another()
+    assert shared.explained == NOTHING
+    assert shared.accounts[0] is False
 
 
 def test_without_a_probe_the_fate_of_a_queue_is_unknown_and_not_empty(own):
