@@ -19,7 +19,7 @@ from tests.kernel.test_faults import recorded
 
 pytestmark = pytest.mark.kernel
 
-LOAD = ("-n", "4", "-c", "320", "--rate", "400", "--json")
+LOAD = ("-n", "4", "-c", "320", "--rate", "400", "--json", "--no-picture")
 #: accept and accept4.
 ACCEPTS = {"x86_64": (43, 288), "aarch64": (202, 242)}[platform.machine()]
 LOCKS = ("fcntl", "flock", "sysv", "posix", "futex")

@@ -18,7 +18,7 @@ NAMELESS = {"inet6": False, "unix": True}
 @pytest.mark.parametrize("family", NAMELESS)
 def test_what_wakes_is_no_matter_of_the_family(herd, family):
     args = ("-S", ",".join(STRATEGIES), "-n", "3", "-c", "23", *SETTLED, "--family", family)
-    done = herd("compare", *args, "--json", "-o", str(herd.output()))
+    done = herd("compare", *args, "--json", "--no-picture", "-o", str(herd.output()))
     found = json.loads(done.stdout)
     assert found["failed"] == found["unavailable"] == []
     assert [run["config"]["strategy"] for run in found["runs"]] == list(STRATEGIES)

@@ -25,8 +25,8 @@ PATIENCE_S = 400
 
 
 def compare(herd, *args: str, **environment: str):
-    output = herd.output()
-    process = herd.start("compare", *args, "--json", "--output", str(output), **environment)
+    output = ("--json", "--no-picture", "--output", str(herd.output()))
+    process = herd.start("compare", *args, *output, **environment)
     out, error = process.communicate(timeout=PATIENCE_S)
     assert "Traceback" not in error
     assert out, error

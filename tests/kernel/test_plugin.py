@@ -30,13 +30,11 @@ class Blocking(Strategy):
 
 
 def test_one_file_adds_a_strategy(herd, tmp_path):
-    package = tmp_path / "site"
-    plugins.install(package, "theirs", STRATEGY, {"theirs": "theirs:Blocking"})
-    listed = herd("strategies", "--json", PYTHONPATH=str(package))
+    environment = plugins.install(tmp_path, "theirs", STRATEGY, {"theirs": "theirs:Blocking"})
+    listed = herd("strategies", "--json", **environment)
     [entry] = [s for s in json.loads(listed.stdout) if s["name"] == "theirs"]
     assert entry["available"]
-    summary = herd.run(
-        "-s", "theirs", "-n", "3", "-c", "30", "--rate", "settled", PYTHONPATH=str(package)
-    )
+    args = ("-s", "theirs", "-n", "3", "-c", "30", "--rate", "settled")
+    summary = herd.run(*args, **environment)
     assert summary["wakeups"]["per_connection"] == 1
     assert [worker["accepts"] for worker in summary["workers"]] == [10, 10, 10]

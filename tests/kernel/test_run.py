@@ -176,9 +176,13 @@ def test_the_kernels_own_counters_agree(herd):
 
 
 def test_the_overview_is_drawn(herd):
-    folder = Path(herd.run("-n", "2", "-c", "10")["run"])
+    folder = herd.output()
+    assert herd("run", "-n", "2", "-c", "10", "-o", str(folder)).returncode == 0
     assert (folder / "overview.png").read_bytes().startswith(b"\x89PNG")
     assert "wakeups per connection" in (folder / "overview.svg").read_text()
+    without = Path(herd.run("-n", "2", "-c", "10")["run"])
+    assert (without / "run.json").exists()
+    assert list(without.glob("overview.*")) == []
 
 
 def test_without_a_probe_wakeups_are_unknown_not_zero(herd):

@@ -29,10 +29,9 @@ class Sleepy(Epoll):
 
 
 def test_a_sleep_on_the_way_to_accept_does_not_end_the_wakeup(herd, tmp_path):
-    package = tmp_path / "site"
-    plugins.install(package, "sleepy", STRATEGY, {"sleepy": "sleepy:Sleepy"})
+    environment = plugins.install(tmp_path, "sleepy", STRATEGY, {"sleepy": "sleepy:Sleepy"})
     args = ("-s", "sleepy", "-n", "1", "-c", "23", "--rate", "settled")
-    summary = herd.run(*args, PYTHONPATH=str(package))
+    summary = herd.run(*args, **environment)
     assert summary["wakeups"]["total"] == summary["wakeups"]["productive"] == 23
     wakeups = library.load(summary["run"]).wakeups.sort_values("time_ns")
     caused = wakeups[wakeups["cause"] == "arrival"]

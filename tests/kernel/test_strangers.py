@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import pytest
 
@@ -72,47 +73,60 @@ AFTER = {
 }
 
 
-def install(folder, **parts: str) -> dict[str, str]:
+def install(folder: Path, **parts: str) -> dict[str, str]:
     """The environment in which the plug-in is found."""
     source = BODY.format(**({"top": "", "attribute": "", "method": ""} | parts))
-    plugins.install(folder / "site", "theirs", source, {"theirs": "theirs:Theirs"})
-    found = [str(folder / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {"PYTHONPATH": os.pathsep.join(found)}
+    return plugins.install(folder, "theirs", source, {"theirs": "theirs:Theirs"})
 
 
-@pytest.mark.parametrize("wrong", BEFORE)
-def test_it_is_refused_before_anything_starts(herd, tmp_path, wrong):
-    environment = install(tmp_path, **BEFORE[wrong])
+def at_once(runs: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """Those that raise, each alone; those that last until a deadline all at once."""
+    last = [wrong for wrong in runs if wrong.endswith(("hangs", "spins"))]
+    return [[wrong] for wrong in runs if wrong not in last] + [last]
+
+
+def results(herd, folder: Path, parts: Mapping[str, Mapping[str, str]], *args: str):
+    """What goes wrong, and how the run with it ended, which none did by its own timeout."""
     began = time.monotonic()
-    done = herd(
-        "run", "-s", "theirs", "-n", "2", "-c", "10", "-o", str(herd.output()), **environment
-    )
+    started = {}
+    for wrong, part in parts.items():
+        output = herd.output()
+        arguments = ("run", "-s", "theirs", "-n", "2", "-c", "10", "-o", str(output), *args)
+        process = herd.start(*arguments, **install(folder / wrong, **part))
+        started[wrong] = (process, output)
+    for wrong, (process, output) in started.items():
+        _, error = process.communicate(timeout=60)
+        yield wrong, process.returncode, error, output
     assert time.monotonic() - began < 60
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("herd: strategy theirs")
-    assert len(done.stderr.splitlines()) == 1
-    expected = (
-        "it did not end within"
-        if "hangs" in wrong
-        else "Error"
-        if wrong != "import exits"
-        else "Exit"
-    )
-    assert expected in done.stderr
-    assert not herd.output().exists()
 
 
-@pytest.mark.parametrize("wrong", AFTER)
-def test_it_fails_the_run_and_is_named(herd, tmp_path, wrong):
-    method, said = AFTER[wrong]
-    environment = install(tmp_path, method=method)
-    began = time.monotonic()
-    args = ("-n", "2", "-c", "10", "--rate", "settled", "--probe", "none", "-o", str(herd.output()))
-    done = herd("run", "-s", "theirs", *args, **environment)
-    assert time.monotonic() - began < 60
-    assert done.returncode == 1, done.stderr
-    assert said in done.stderr
-    assert "theirs" in done.stderr
+@pytest.mark.parametrize("wrongs", at_once(BEFORE), ids=", ".join)
+def test_it_is_refused_before_anything_starts(herd, tmp_path, wrongs):
+    parts = {wrong: BEFORE[wrong] for wrong in wrongs}
+    for wrong, code, error, output in results(herd, tmp_path, parts):
+        assert code == 2, (wrong, error)
+        assert error.startswith("herd: strategy theirs"), wrong
+        assert len(error.splitlines()) == 1, (wrong, error)
+        expected = (
+            "it did not end within"
+            if "hangs" in wrong
+            else "Error"
+            if wrong != "import exits"
+            else "Exit"
+        )
+        assert expected in error, wrong
+        assert not output.exists(), wrong
+
+
+@pytest.mark.parametrize("wrongs", at_once(AFTER), ids=", ".join)
+def test_it_fails_the_run_and_is_named(herd, tmp_path, wrongs):
+    parts = {wrong: {"method": AFTER[wrong][0]} for wrong in wrongs}
+    args = ("--rate", "settled", "--probe", "none")
+    for wrong, code, error, _ in results(herd, tmp_path, parts, *args):
+        assert code == 1, (wrong, error)
+        assert AFTER[wrong][1] in error, wrong
+        assert "theirs" in error, wrong
+        assert "Traceback" not in error, wrong
 
 
 @pytest.mark.parametrize(
@@ -120,17 +134,23 @@ def test_it_fails_the_run_and_is_named(herd, tmp_path, wrong):
 )
 def test_the_tool_works_without_it(herd, tmp_path, wrong):
     environment = install(tmp_path, **BEFORE[wrong])
-    listed = herd("strategies", "--json", **environment)
-    entries = {entry["name"]: entry for entry in json.loads(listed.stdout)}
+    args = ("-n", "2", "-c", "10", "--rate", "settled", "--probe", "none", "--json")
+    commands = (
+        ("strategies", "--json"),
+        ("--help",),
+        ("compare", "-S", "theirs,accept", *args, "-o", str(herd.output())),
+    )
+    started = [herd.start(*command, **environment) for command in commands]
+    (listed, _), (helped, _), (compared, error) = [p.communicate(timeout=60) for p in started]
+    assert [p.returncode for p in started] == [0, 0, 0], error
+    assert "Traceback" not in error
+    entries = {entry["name"]: entry for entry in json.loads(listed)}
     if wrong not in ("check raises", "options"):  # that shows when it is to be used
         assert entries["theirs"]["available"] is False
         assert entries["theirs"]["why_not"]
     assert entries["accept"]["available"]
-    assert herd("--help", **environment).returncode == 0
-    args = ("-n", "2", "-c", "10", "--rate", "settled", "--probe", "none", "--json")
-    done = herd("compare", "-S", "theirs,accept", *args, "-o", str(herd.output()), **environment)
-    found = json.loads(done.stdout)
-    assert done.returncode == 0, done.stderr
+    assert "compare" in helped
+    found = json.loads(compared)
     assert [run["config"]["strategy"] for run in found["runs"]] == ["accept"]
     [entry] = found["unavailable"]
     assert entry["strategy"] == "theirs"

@@ -15,13 +15,12 @@ from tests.kernel.conftest import WITHOUT_LIBURING
 
 pytestmark = pytest.mark.kernel
 
-SETTLED = ("--rate", "settled", "--json")
+SETTLED = ("--rate", "settled", "--json", "--no-picture")
 
 
 @pytest.mark.parametrize("workers", [1, 2, 16])
 def test_every_strategy_keeps_the_laws_and_its_prediction(herd, workers):
-    output = herd.output()
-    args = ("-S", "all", "-n", str(workers), "-c", "23", *SETTLED, "-o", str(output))
+    args = ("-S", "all", "-n", str(workers), "-c", "23", *SETTLED, "-o", str(herd.output()))
     done = herd("compare", *args)
     found = json.loads(done.stdout)
     assert found["failed"] == []
@@ -36,8 +35,15 @@ def test_every_strategy_keeps_the_laws_and_its_prediction(herd, workers):
         assert run["arrivals"] == run["accepts"] == run["wakeups"]["productive"] == 23, name
         assert run["prediction"]["held"], (name, run["wakeups"], run["prediction"])
     assert done.returncode == 0
+
+
+def test_a_comparison_is_one_recording_set_with_one_picture(herd):
+    output = herd.output()
+    args = ("-S", "accept,epoll", "-n", "2", "-c", "5", "--rate", "settled", "--json")
+    found = json.loads(herd("compare", *args, "-o", str(output)).stdout)
     assert json.loads((output / "compare.json").read_text()) == found
     assert (output / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert [Path(run["run"], "overview.png").exists() for run in found["runs"]] == [True, True]
 
 
 def test_registering_in_reverse_turns_the_order_round(herd):
@@ -120,10 +126,9 @@ def test_an_option_of_another_strategy_is_refused_with_whose_it_is(herd):
 
 def test_a_compared_set_that_breaks_a_law_exits_1_and_says_which_failed(herd, tmp_path):
     """A plug-in that raises is named, and the others are measured all the same."""
-    package = tmp_path / "site"
-    plugins.install(package, "broken", BROKEN, {"broken": "broken:Broken"})
+    environment = plugins.install(tmp_path, "broken", BROKEN, {"broken": "broken:Broken"})
     args = ("-S", "broken,accept", "-n", "2", "-c", "10", *SETTLED, "-o", str(herd.output()))
-    done = herd("compare", *args, PYTHONPATH=str(package))
+    done = herd("compare", *args, **environment)
     found = json.loads(done.stdout)
     assert done.returncode == 1
     [failed] = found["failed"]

@@ -24,8 +24,8 @@ NEED_PROCESSES = {"accept-lock", "fcgi", "io-uring", "io-uring-multishot", "sigi
 
 @pytest.mark.parametrize("workers", [1, 2, 16])
 def test_every_strategy_that_can_keeps_the_laws_and_its_prediction_in_threads(herd, workers):
-    args = ("-S", "all", "-n", str(workers), *THREADS, "--json", "-o", str(herd.output()))
-    done = herd("compare", *args)
+    output = ("--json", "--no-picture", "-o", str(herd.output()))
+    done = herd("compare", "-S", "all", "-n", str(workers), *THREADS, *output)
     found = json.loads(done.stdout)
     assert found["failed"] == []
     assert {one["strategy"] for one in found["unavailable"]} == NEED_PROCESSES
@@ -95,11 +95,10 @@ def test_the_pools_parent_killed_takes_the_threads_with_it(herd):
     ],
 )
 def test_a_thread_that_raises_fails_the_run_with_its_error(herd, tmp_path, when, said):
-    package = tmp_path / "site"
     source = RAISES.replace("WHEN", when)
-    plugins.install(package, "broken", source, {"broken": "broken:Broken"})
+    environment = plugins.install(tmp_path, "broken", source, {"broken": "broken:Broken"})
     args = ("-s", "broken", "-n", "3", "-o", str(herd.output()), *THREADS)
-    process = herd.start("run", *args, PYTHONPATH=str(package))
+    process = herd.start("run", *args, **environment)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "ZeroDivisionError" in error

@@ -100,10 +100,13 @@ def compare(
     strategies: Sequence[str],
     kernels: Sequence[str],
     progress: Progress = lambda what, done, total: None,
+    *,
+    picture: bool = True,
 ) -> Comparison:
     """Run ``config`` under each strategy on each kernel, one after the other.
 
     :param config: strategy, kernel and output in it are replaced
+    :param picture: draw one of each run, and ``comparison.png`` and ``.svg`` of all
     :raises HerdError: nothing could be started, or it was interrupted
     """
     directory = Path(config.output) if config.output else _default()
@@ -116,11 +119,11 @@ def compare(
         if not configs:
             continue
         if kernel == "host":
-            _run_here(configs, comparison, progress)
+            _run_here(configs, comparison, progress, picture)
         else:
-            _run_there(configs, comparison, progress)
+            _run_there(configs, comparison, progress, picture)
     write.write_json(directory / FILE, comparison.as_json())
-    if comparison.runs:
+    if picture and comparison.runs:
         from herd import plots
 
         plots.save_into(directory, "comparison", *comparison.runs)
@@ -167,14 +170,16 @@ def _same_rate(configs: Sequence[RunConfig]) -> list[RunConfig]:
     return [msgspec.structs.replace(c, rate=min(paces)) if paces else c for c in configs]
 
 
-def _run_here(configs: Sequence[RunConfig], comparison: Comparison, progress: Progress) -> None:
+def _run_here(
+    configs: Sequence[RunConfig], comparison: Comparison, progress: Progress, picture: bool
+) -> None:
     from herd import runner
 
     with Crew(configs[0].probes, configs[0].workers) as crew:
         for number, config in enumerate(configs, 1):
             tell = _prefixed(progress, f"{config.strategy} ({number} of {len(configs)})")
             try:
-                _add(comparison, config, runner.run(config, tell, crew=crew))
+                _add(comparison, config, runner.run(config, tell, picture=picture, crew=crew))
             except Interrupted:
                 raise
             except HerdError as error:
@@ -185,11 +190,13 @@ def _prefixed(progress: Progress, where: str) -> Progress:
     return lambda what, done, total: progress(f"{where}: {what}", done, total)
 
 
-def _run_there(configs: Sequence[RunConfig], comparison: Comparison, progress: Progress) -> None:
+def _run_there(
+    configs: Sequence[RunConfig], comparison: Comparison, progress: Progress, picture: bool
+) -> None:
     from herd.kernels.run import run_all
 
     try:
-        results = run_all(configs, progress)
+        results = run_all(configs, progress, picture=picture)
     except HostError as error:  # no such kernel, nothing to boot it with
         results = [error] * len(configs)
     for config, result in zip(configs, results, strict=True):

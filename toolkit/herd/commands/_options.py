@@ -171,6 +171,12 @@ _OPTIONS = (
 )
 
 
+#: Of a command that records.
+no_picture = click.option(
+    "--no-picture", is_flag=True, help="Draw none: it is done sooner, and herd report draws it."
+)
+
+
 def run_options(function: F) -> F:
     """Give a command the flags of a run, as keyword arguments for :func:`config_from`."""
     for option in reversed([*_OPTIONS, *_strategy_options()]):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from herd.commands._options import config_from, run_options
+from herd.commands._options import config_from, no_picture, run_options
 from herd.errors import HerdError, HostError
 
 if TYPE_CHECKING:
@@ -17,12 +17,18 @@ if TYPE_CHECKING:
 @click.option("--strategies", "-S", help="Names, or 'all'.  [default: that of --strategy]")
 @click.option("--kernels", "-K", help="Such as 6.1,6.12,host.  [default: that of --kernel]")
 @run_options
+@no_picture
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, and nothing else."
 )
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 def command(
-    strategies: str | None, kernels: str | None, as_json: bool, quiet: bool, **flags: Any
+    strategies: str | None,
+    kernels: str | None,
+    as_json: bool,
+    quiet: bool,
+    no_picture: bool,
+    **flags: Any,
 ) -> None:
     """Run the same load under several strategies, on several kernels, and set the results side by side.
 
@@ -43,7 +49,11 @@ def command(
     where = kernels or swept.get("kernels") or config.kernel
     with _show.progress(quiet or as_json) as progress:
         found = compare.compare(
-            config, compare.strategies_of(wanted), [k.strip() for k in where.split(",")], progress
+            config,
+            compare.strategies_of(wanted),
+            [k.strip() for k in where.split(",")],
+            progress,
+            picture=not no_picture,
         )
     _show.comparison(found, as_json=as_json, quiet=quiet)
     if not found.ok:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from herd.commands._options import config_from, run_options
+from herd.commands._options import config_from, no_picture, run_options
 from herd.errors import HerdError
 
 if TYPE_CHECKING:
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 @click.command(name="run")
 @run_options
+@no_picture
 @click.option("--dry-run", is_flag=True, help="Print the effective config as TOML and stop.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, and nothing else."
 )
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
-def command(dry_run: bool, as_json: bool, quiet: bool, **flags: Any) -> None:
+def command(dry_run: bool, as_json: bool, quiet: bool, no_picture: bool, **flags: Any) -> None:
     """Run an experiment: N workers wait on one port, connections come, and the kernel is watched.
 
     Measuring wakeups takes root (see herd doctor); without, the rest is measured and they are unknown.
@@ -48,7 +49,7 @@ def command(dry_run: bool, as_json: bool, quiet: bool, **flags: Any) -> None:
 
     try:
         with _show.progress(quiet or as_json) as progress:
-            recording = _run(config, progress)
+            recording = _run(config, progress, picture=not no_picture)
     except HerdError as error:
         if error.recording is not None:
             _show.result(error.recording, as_json=as_json, quiet=quiet)
@@ -58,11 +59,11 @@ def command(dry_run: bool, as_json: bool, quiet: bool, **flags: Any) -> None:
         click.get_current_context().exit(HerdError.exit_code)
 
 
-def _run(config: RunConfig, progress: Progress) -> Recording:
+def _run(config: RunConfig, progress: Progress, *, picture: bool) -> Recording:
     if config.kernel != "host":
         from herd.kernels.run import run as run_elsewhere
 
-        return run_elsewhere(config, progress)
+        return run_elsewhere(config, progress, picture=picture)
     from herd import runner
 
-    return runner.run(config, progress)
+    return runner.run(config, progress, picture=picture)

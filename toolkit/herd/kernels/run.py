@@ -35,19 +35,28 @@ _SPACE: Final = 64 << 20
 Result = Recording | HerdError
 
 
-def run(config: RunConfig, progress: Progress = lambda what, done, total: None) -> Recording:
+def run(
+    config: RunConfig,
+    progress: Progress = lambda what, done, total: None,
+    *,
+    picture: bool = True,
+) -> Recording:
     """Run one experiment on ``config.kernel``.
 
+    :param picture: draw ``overview.png`` and ``.svg`` into the recording
     :raises HerdError: the run failed in the guest, or (it says so) the guest died
     """
-    [result] = run_all([config], progress)
+    [result] = run_all([config], progress, picture=picture)
     if isinstance(result, HerdError):
         raise result
     return result
 
 
 def run_all(
-    configs: Sequence[RunConfig], progress: Progress = lambda what, done, total: None
+    configs: Sequence[RunConfig],
+    progress: Progress = lambda what, done, total: None,
+    *,
+    picture: bool = True,
 ) -> list[Result]:
     """Run several experiments, all on the same kernel, in one boot of it."""
     configs = [config.resolved() for config in configs]
@@ -56,7 +65,7 @@ def run_all(
     try:
         with tempfile.TemporaryDirectory(prefix="herd-vm-") as scratch:
             _check_space(Path(scratch))
-            return _Boot(configs, kernel, places, Path(scratch), progress).run()
+            return _Boot(configs, kernel, places, Path(scratch), progress, picture).run()
     finally:
         for _, aside in places:
             shutil.rmtree(aside, ignore_errors=True)
@@ -82,12 +91,14 @@ class _Boot:
         places: list[tuple[Path, Path]],
         share: Path,
         progress: Progress,
+        picture: bool,
     ) -> None:
         self._configs = configs
         self._kernel = kernel
         self._places = places
         self._share = share
         self._progress = progress
+        self._picture = picture
         self._timeout = _START_S + sum(config.timeout_s or 0.0 for config in configs)
         self._started = time.monotonic()
 
@@ -175,7 +186,8 @@ class _Boot:
         run["host"] |= {"virtual_machine": guest, "latencies_comparable": accelerator != "tcg"}
         run["config"] = as_dict(self._configs[number])
         write.write_json(aside / "run.json", run)
-        plots.save_into(aside, "overview", Recording(aside))
+        if self._picture:
+            plots.save_into(aside, "overview", Recording(aside))
         write.publish(aside, directory)
         return Recording(directory)
 
