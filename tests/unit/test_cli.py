@@ -204,11 +204,20 @@ def test_strategies_say_what_they_predict(call):
     entries = {entry["name"]: entry for entry in json.loads(answer.out)}
     assert {"accept", "epoll", "epoll-exclusive", "reuseport"} <= entries.keys()
     for entry in entries.values():
-        assert list(entry) == ["name", "summary", "available", "why_not", "predicts"]
+        assert list(entry) == [
+            "name",
+            "summary",
+            "available",
+            "why_not",
+            "predicts",
+            "why_not_threads",
+        ]
         assert entry["available"] is (entry["why_not"] is None)
         assert entry["predicts"].keys() == {"per_connection", "low", "high", "who", "why"}
     assert entries["epoll"]["predicts"]["per_connection"] == 7
     assert entries["accept"]["predicts"]["per_connection"] == 1
+    assert entries["accept"]["why_not_threads"] is None
+    assert "any thread of one may take its signal" in entries["sigio"]["why_not_threads"]
 
 
 def test_strategies_in_words_name_each_one(call):
@@ -216,6 +225,7 @@ def test_strategies_in_words_name_each_one(call):
     assert answer.code == 0
     for name in ("accept", "epoll", "epoll-exclusive", "reuseport"):
         assert f"\n{name} " in answer.out
+    assert "needs processes: " in answer.out
 
 
 # --- herd report

@@ -22,9 +22,9 @@ def describe(name: str, workers: int) -> dict[str, Any]:
         with guarded("it failed"):
             why_not = found.unavailable()
             says = _prediction(found.predict(workers))
-            return _entry(name, found.summary, why_not, says)
+            return _entry(name, found.summary, why_not, says, found().why_not_threads())
     except HerdError as error:
-        return _entry(name, "", error.message, None)
+        return _entry(name, "", error.message, None, None)
 
 
 def _prediction(predicts: Prediction) -> dict[str, Any]:
@@ -33,7 +33,11 @@ def _prediction(predicts: Prediction) -> dict[str, Any]:
 
 
 def _entry(
-    name: str, summary: str, why_not: str | None, predicts: dict[str, Any] | None
+    name: str,
+    summary: str,
+    why_not: str | None,
+    predicts: dict[str, Any] | None,
+    why_not_threads: str | None,
 ) -> dict[str, Any]:
     return {
         "name": name,
@@ -41,6 +45,7 @@ def _entry(
         "available": why_not is None,
         "why_not": why_not,
         "predicts": predicts,
+        "why_not_threads": why_not_threads,
     }
 
 
@@ -58,7 +63,10 @@ def _print(entries: list[dict[str, Any]], workers: int) -> None:
         who = predicts["who"] if predicts else ""
         if not entry["available"]:
             who = f"cannot run here: {entry['why_not']}"
-        table.add_row(entry["name"], entry["summary"], expected, who)
+        what = entry["summary"]
+        if entry["why_not_threads"]:
+            what += f"\nneeds processes: {entry['why_not_threads']}"
+        table.add_row(entry["name"], what, expected, who)
     _show.console().print(table)
 
 
@@ -80,6 +88,7 @@ def command(workers: int, as_json: bool) -> None:
       herd strategies
       herd strategies -n 1024
       herd strategies --json | jq '.[] | select(.available) | .name'
+      herd strategies --json | jq '.[] | select(.why_not_threads == null) | .name'
     """
     from herd import strategies
 
