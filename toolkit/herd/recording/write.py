@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from herd.errors import HerdError, UsageError
@@ -96,12 +95,7 @@ class Tables:
             self.write(name, TABLES[name].arrow().empty_table())
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for writer in self._writers.values():
             writer.close()
 
