@@ -75,7 +75,7 @@ def test_exactly_those_wake_that_the_queue_says(herd, strategy):
 @pytest.mark.parametrize(
     "how", [("--family", "unix"), ("--family", "inet6"), ("--pool", "threads")]
 )
-@pytest.mark.parametrize("strategy", ["accept", "epoll-exclusive", "epoll-shared", "poll"])
+@pytest.mark.parametrize("strategy", ["accept", "epoll-shared"])
 def test_so_it_is_in_other_families_and_with_threads(herd, strategy, how):
     check(herd, "-s", strategy, *how)
 
