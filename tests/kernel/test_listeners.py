@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
 import select
@@ -50,6 +51,13 @@ def targets(sockets):
 
 def cookie(sock):
     return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, 57, 8), "little")  # SO_COOKIE
+
+
+def test_a_notebook_whose_event_loop_runs_may_look_too(sockets):
+    async def look():
+        return [listeners.find(parse(text))[0].cookie for text in targets(sockets)]
+
+    assert asyncio.run(look()) == [cookie(sock) for sock in sockets]
 
 
 def test_each_family_is_found_as_the_socket_itself_tells(sockets):

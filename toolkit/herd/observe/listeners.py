@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,6 +38,13 @@ class Listener:
 
 def listening() -> list[Listener]:
     """All that listen in this thread's network namespace: TCP over IPv4 and IPv6, Unix-domain."""
+    # pyroute2 runs asyncio's loop, and a notebook's thread already does that: a thread of its own looks,
+    # which shares the namespace of the thread that starts it.
+    with ThreadPoolExecutor(1, "herd-listening") as pool:
+        return pool.submit(_ask_kernel).result()
+
+
+def _ask_kernel() -> list[Listener]:
     from pyroute2 import DiagSocket  # 0.1 s that `herd --help` should not pay
 
     here = netns.inode("thread-self")
