@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: What may differ between runs that repeat one another.
 _OF_A_RUN: Final = ("output", "seed", "timeout_s", "port")
+#: What runs are told apart by, before anything else that differs.
+_TELLING: Final = ("workers", "rate", "work_us", "hold_s")
 
 
 def find(paths: Iterable[Path]) -> list[Recording]:
@@ -83,12 +85,15 @@ class Band:
     high: NDArray[np.float64]
 
 
-def group(recordings: Iterable[Recording]) -> list[Group]:
-    """Repeats together, in the order in which their first comes."""
+def group(recordings: Iterable[Recording], apart: Sequence[str] = ()) -> list[Group]:
+    """Repeats together, in the order in which their first comes.
+
+    :param apart: keys of the config that may differ within a group, too
+    """
     found: dict[str, list[Recording]] = {}
     for recording in recordings:
-        found.setdefault(repr(_settings(recording)), []).append(recording)
-    labels = _labels([_settings(some[0]) for some in found.values()])
+        found.setdefault(repr(_settings(recording, apart)), []).append(recording)
+    labels = _labels([_settings(some[0], apart) for some in found.values()])
     return [Group(label, tuple(some)) for label, some in zip(labels, found.values(), strict=True)]
 
 
@@ -96,11 +101,12 @@ def _at(summary: dict[str, Any], figure: str) -> Any:
     return reduce(lambda value, key: value and value.get(key), figure.split("."), summary)
 
 
-def _settings(recording: Recording) -> dict[str, Any]:
+def _settings(recording: Recording, apart: Sequence[str]) -> dict[str, Any]:
     config = recording.run["config"]
-    first = {"strategy": subject(recording.run), "workers": config.get("workers")}
+    first = {"strategy": subject(recording.run)} | {key: config.get(key) for key in _TELLING}
     rest = {key: value for key, value in config.items() if key not in (*first, *_OF_A_RUN)}
-    return first | rest | {"kernel": recording.run["host"]["kernel"]}
+    every = first | rest | {"kernel": recording.run["host"]["kernel"]}
+    return {key: value for key, value in every.items() if key not in apart}
 
 
 def _labels(settings: Sequence[dict[str, Any]]) -> list[str]:

@@ -50,6 +50,8 @@ def command(
       herd plot scaling results/n2 results/n4 results/n8 -o scaling.pdf
     """
     if listing:
+        if runs:
+            raise UsageError("--list takes no RUN", "leave it out")
         _list(name, as_json=as_json)
         return
     if as_json:
@@ -105,4 +107,4 @@ def _say_left_out(name: str, recordings: list[Recording], usable: list[Recording
 
     for recording in recordings:
         if recording not in usable:
-            click.echo(f"left out: {recording.path}: it has not {plots.needs(name)}", err=True)
+            click.echo(f"left out: {recording.path}: it needs {plots.needs(name)}", err=True)

@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from herd.analysis.statistics import CONFIDENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+
+    from herd.analysis.groups import Group
 
 #: Okabe and Ito's palette: told apart with every common colour blindness, and on a bad projector.
 OUTCOME_COLOURS: Final[Mapping[str, str]] = {
@@ -68,7 +74,12 @@ def line(number: int) -> dict[str, Any]:
 def legend(axes: Axes, columns: int = 1) -> None:
     """Beneath the axes, where it hides nothing."""
     axes.legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=columns, fontsize=11, frameon=False
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        borderaxespad=4.5,
+        ncols=columns,
+        fontsize=11,
+        frameon=False,
     )
 
 
@@ -77,6 +88,19 @@ def short(microseconds: float) -> str:
     if microseconds >= 1000:
         return f"{microseconds / 1000:.3g} ms"
     return f"{microseconds:.3g} µs"
+
+
+def digits(value: float) -> str:
+    """A number with three digits, or all before the point."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Numbers instead of powers on a logarithmic axis."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def empty(axes: Axes, why: str) -> None:
@@ -113,9 +137,15 @@ def where(run: Mapping[str, Any]) -> str:
 def where_all(runs: Iterable[Mapping[str, Any]]) -> str:
     """Where several were run."""
     places = list(dict.fromkeys(where(run) for run in runs))
-    return places[0] if len(places) == 1 else f"{places[0]}; and {len(places) - 1} other settings"
+    return places[0] if len(places) == 1 else f"{places[0]}; and {len(places) - 1} more"
+
+
+def bands(groups: Iterable[Group]) -> str:
+    """The end of a headline, where some runs repeat one another."""
+    repeated = any(len(group.recordings) > 1 for group in groups)
+    return f" (repeats: mean, and where it lies with {CONFIDENCE:.0%})" if repeated else ""
 
 
 def label(name: str, repeats: int) -> str:
     """Of a group in a legend or on an axis."""
-    return name if repeats == 1 else f"{name} (mean of {repeats} runs)"
+    return name if repeats == 1 else f"{name} (mean of {repeats})"

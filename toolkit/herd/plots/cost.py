@@ -31,7 +31,7 @@ def draw(*recordings: Recording) -> Figure:
     figure = _style.figure(14, 2.6 + 0.5 * len(groups))
     panels = figure.subplots(1, 2, sharey=True)
     note = _style.where_all(recording.run for recording in recordings)
-    _style.headline(figure, "What a connection costs", note)
+    _style.headline(figure, "What a connection costs" + _style.bands(groups), note)
     for axes, (figure_of, (title, unit)) in zip(panels, _PANELS.items(), strict=True):
         _style.dress(axes, title, unit, "")
         _bars(axes, groups, figure_of)
@@ -50,12 +50,12 @@ def _bars(axes: Axes, groups: list[Group], figure: str) -> None:
             axes.annotate(" unknown", (0, row), va="center", fontsize=11)
             continue
         axes.barh(row, mean.estimate, 0.7, color=_style.LINES[0])
-        end, text = mean.estimate, f"  {mean.estimate:.3g}"
+        end, text = mean.estimate, f"  {_style.digits(mean.estimate)}"
         if mean.low is not None and mean.high is not None:
             below, above = mean.estimate - mean.low, mean.high - mean.estimate
             axes.errorbar(
                 mean.estimate, row, xerr=[[below], [above]], color="black", capsize=5, linewidth=1.5
             )
-            end, text = mean.high, f"{text} ({mean.low:.3g} to {mean.high:.3g})"
+            end, text = mean.high, f"{text} ({_style.digits(mean.low)} to {_style.digits(mean.high)})"
         axes.annotate(text, (end, row), va="center", fontsize=11)
-    axes.margins(x=0.25)
+    axes.margins(x=0.35)

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = {
     "wakeups.per_connection": "wakeups\nper connection",
-    "wakeups.wasted_in_user": "wasted in\nuser space",
     "fairness.jain": "Jain's\nindex",
     "fairness.max_over_mean": "busiest ÷\nmean",
     "latency_us.queue_delay.p50": "queue delay\np50, µs",
     "latency_us.queue_delay.p99": "queue delay\np99, µs",
     "latency_us.wake_latency.p99": "wake latency\np99, µs",
     "cost.cpu_us_per_connection": "CPU, µs\nper connection",
+    "cost.wasted_cpu_us_per_connection": "of it wasted,\nµs",
     "cost.switches_per_connection": "switches\nper connection",
 }
 
@@ -62,7 +62,7 @@ def _table(axes: Axes, values: NDArray[np.float64]) -> None:
     axes.imshow(shades, cmap=colormaps["Blues"].with_extremes(bad="#EDEDED"), vmin=0, vmax=1.25, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         ink = "white" if shades[row, column] > 0.75 else "black"
-        text = "?" if np.isnan(value) else _digits(value)
+        text = "?" if np.isnan(value) else _style.digits(value)
         axes.text(column, row, text, ha="center", va="center", fontsize=11, color=ink)
 
 
@@ -71,7 +71,3 @@ def _shade(column: NDArray[np.float64]) -> NDArray[np.float64]:
     known = column[~np.isnan(column)]
     spread = float(np.ptp(known)) if len(known) else 0.0
     return (column - (known.min() if len(known) else 0.0)) / (spread or 1.0)
-
-
-def _digits(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

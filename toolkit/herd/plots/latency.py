@@ -41,9 +41,9 @@ def suits(recording: Recording) -> bool:
 def draw(*recordings: Recording) -> Figure:
     """Draw both distributions, a line a configuration."""
     groups = group(recordings)
-    figure = _style.figure(14, 6 + 0.3 * len(groups))
+    figure = _style.figure(15, 6 + 0.3 * len(groups))
     _style.headline(
-        figure, "How long they waited", _style.where_all(r.run for r in recordings)
+        figure, "How long they waited" + _style.bands(groups), _style.where_all(r.run for r in recordings)
     )
     for axes, (title, measure) in zip(figure.subplots(1, 2, sharey=True), _PANELS.items(), strict=True):
         _style.dress(axes, title, "µs (logarithmic)", "share of all that took no longer")
@@ -54,6 +54,9 @@ def draw(*recordings: Recording) -> Figure:
         _style.grid(axes)
         if axes.lines:
             _marks(axes)
+            # A clock's step makes some of them nothing: they are left of the picture.
+            axes.set_xlim(left=max(axes.get_xlim()[0], 0.1))
+            _style.plain_ticks(axes.xaxis)
             _style.legend(axes)
         else:
             _style.empty(axes, "unknown: no probe")

@@ -35,7 +35,7 @@ def draw(*recordings: Recording) -> Figure:
     figure = _style.figure(9, 8 + 0.25 * len(known))
     axes = figure.add_subplot()
     _style.headline(
-        figure, "How even are the shares?", _style.where_all(r.run for r in recordings)
+        figure, "How even are the shares?" + _style.bands(known), _style.where_all(r.run for r in recordings)
     )
     _style.dress(
         axes, "Connections of the idlest workers", "share of the workers, the idlest first", "share of the connections"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: More ticks than that are one grey field.
 _WAKEUPS: Final = 20_000
 #: From here on an SVG holds them as an image.
-_VECTORS: Final = 4_000
+_VECTORS: Final = 1_000
 NEEDS: Final = _style.WAKEUPS
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from matplotlib.ticker import FuncFormatter
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from herd.recording.read import Recording
 
+#: Workers, wakeups per connection as measured and as predicted.
+_Point = tuple[int, Interval, float | None]
 _FIGURE: Final = "wakeups.per_connection"
 NEEDS: Final = f"{_style.WAKEUPS}; and {_style.ACCEPTS}"
 
@@ -32,10 +34,10 @@ def draw(*recordings: Recording) -> Figure:
     figure = _style.figure(12, 7)
     axes = figure.add_subplot()
     note = _style.where_all(recording.run for recording in recordings)
-    _style.headline(figure, "Wakeups per connection against the number of workers", note)
+    _style.headline(figure, "Wakeups per connection against the number of workers" + _style.bands(group(recordings)), note)
     _style.dress(
         axes,
-        "Lines: measured. Grey dots: predicted before the run",
+        "Coloured: measured; black dots: predicted before the run",
         "workers (logarithmic)",
         "wakeups per connection (logarithmic)",
     )
@@ -48,22 +50,32 @@ def draw(*recordings: Recording) -> Figure:
         return figure
     lines = _lines(known)
     for number, (name, points) in enumerate(lines.items()):
-        _line(axes, name, points, number)
+        # The first are the widest, so that lines upon each other are all seen.
+        width = 2.2 + 4 * (len(lines) - 1 - number) / len(lines)
+        _line(axes, name, points, _style.line(number) | {"linewidth": width})
     _labels(axes, lines)
     _style.grid(axes)
     _style.legend(axes, 3)
     return figure
 
 
-def _lines(recordings: list[Recording]) -> dict[str, list[tuple[int, Interval, float | None]]]:
-    """Of each strategy: workers, measured and predicted, by workers."""
-    found: dict[str, list[tuple[int, Interval, float | None]]] = {}
-    for one in sorted(group(recordings), key=_workers):
-        measured = one.mean(_FIGURE)
-        if measured is not None:
-            point = (_workers(one), measured, one.run["prediction"]["expected"])
-            found.setdefault(subject(one.run), []).append(point)
-    return found
+def _lines(recordings: list[Recording]) -> dict[str, list[_Point]]:
+    """Of each strategy: its points, by workers; of each of its settings, where the same N has several."""
+    lines: dict[str, list[Group]] = {}
+    for strategy in dict.fromkeys(subject(recording.run) for recording in recordings):
+        mine = [recording for recording in recordings if subject(recording.run) == strategy]
+        found = group(mine)
+        if len({_workers(one) for one in found}) == len(found):
+            lines[strategy] = found
+            continue
+        for line in group(mine, apart=("workers", "connections")):
+            lines[line.label] = group(line.recordings)
+    return {name: _points(found) for name, found in lines.items()}
+
+
+def _points(found: list[Group]) -> list[_Point]:
+    measured = [(one, one.mean(_FIGURE)) for one in sorted(found, key=_workers)]
+    return [(_workers(o), mean, o.run["prediction"]["expected"]) for o, mean in measured if mean]
 
 
 def _workers(one: Group) -> int:
@@ -71,14 +83,13 @@ def _workers(one: Group) -> int:
 
 
 def _line(
-    axes: Axes, name: str, points: list[tuple[int, Interval, float | None]], number: int
+    axes: Axes, name: str, points: list[_Point], style: dict[str, Any]
 ) -> None:
     workers = [n for n, _, _ in points]
     means = [measured.estimate for _, measured, _ in points]
-    style = _style.line(number)
     repeats = max(measured.count for _, measured, _ in points)
     label = _style.label(name, repeats)
-    axes.plot(workers, means, "o", label=label, linewidth=2.2, markersize=7, **style)
+    axes.plot(workers, means, "o", label=label, markersize=7, **style)
     axes.fill_between(
         workers,
         [m.estimate if m.low is None else m.low for _, m, _ in points],
@@ -88,10 +99,10 @@ def _line(
     )
     foreseen = [(n, expected) for n, _, expected in points if expected is not None]
     if foreseen:
-        axes.plot(*zip(*foreseen, strict=True), color="#888888", linestyle=":", linewidth=3, zorder=1)
+        axes.plot(*zip(*foreseen, strict=True), color="black", linestyle=":", linewidth=1.5, zorder=3)
 
 
-def _labels(axes: Axes, lines: dict[str, list[tuple[int, Interval, float | None]]]) -> None:
+def _labels(axes: Axes, lines: dict[str, list[_Point]]) -> None:
     plain = FuncFormatter(lambda value, _: f"{value:g}")
     axes.set_xticks(sorted({n for points in lines.values() for n, _, _ in points}))
     axes.xaxis.set_major_formatter(plain)

@@ -40,6 +40,7 @@ def draw(recording: Recording) -> Figure:
     stack(axes, counts)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(0, 1.05 * counts.sum(axis=1).max() or 1)
     _style.grid(axes, "y")
     total = counts.to_numpy().sum() or 1
     for name, bars in zip(_style.OUTCOME_COLOURS, axes.containers, strict=True):
