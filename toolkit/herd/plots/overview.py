@@ -58,7 +58,7 @@ def _answer(recording: Recording) -> str:
 
 def _who(axes: Axes, recording: Recording) -> None:
     workers = recording.run["config"]["workers"]
-    arrivals = sum(map(len, recording.batches("arrivals", ["arrival"])))
+    arrivals = metrics.count(recording, "arrivals", "arrival")
     shown = min(arrivals, _ARRIVALS)
     title = "Who woke at which arrival"
     if shown < arrivals:

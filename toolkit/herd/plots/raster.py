@@ -54,7 +54,7 @@ def draw(recording: Recording) -> Figure:
 
 def _arrivals(recording: Recording, total: int) -> int:
     """Of how many arrivals the wakeups can be shown."""
-    arrivals = sum(map(len, recording.batches("arrivals", ["arrival"])))
+    arrivals = metrics.count(recording, "arrivals", "arrival")
     return arrivals if total <= _WAKEUPS else max(1, arrivals * _WAKEUPS // total)
 
 
