@@ -1,4 +1,4 @@
-"""What is counted row group by row group is what the whole tables say, in memory that doesn't grow with them."""
+"""What is counted by row groups is what the whole tables say, in memory that doesn't grow with them."""
 
 from __future__ import annotations
 

@@ -46,16 +46,16 @@ def causes(recording: Recording) -> dict[str, int]:
 
 def count(recording: Recording, table: str, column: str) -> int:
     """Rows of a table in which a column is known."""
-    return sum(
-        len(rows) - rows[column].null_count for rows in recording.batches(table, [column])
-    )
+    return sum(len(rows) - rows[column].null_count for rows in recording.batches(table, [column]))
 
 
 def errors(recording: Recording) -> dict[str, int]:
     """How many connections met each error; errno's names, the most frequent first."""
     found: Counter[str] = Counter()
     for rows in recording.batches("connections", ["error"]):
-        found.update({row["values"]: row["counts"] for row in rows["error"].value_counts().to_pylist()})
+        found.update(
+            {row["values"]: row["counts"] for row in rows["error"].value_counts().to_pylist()}
+        )
     return {name: number for name, number in found.most_common() if name is not None}
 
 

@@ -13,6 +13,7 @@ of their own stay where they registered (``registered``), and so do entries of `
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -45,8 +46,8 @@ def ranks(recording: Recording) -> pd.DataFrame:
     Each worker's wakeups must be seen in order: of all rows, a few columns are in memory, 50 bytes a wakeup.
 
     :returns: ``arrival``; ``worker``; ``place``, how many the arrival had woken before; ``waiting``, how many
-        waited for its listener; ``rank``, how many of them had waited longer; ``registered``, how many of them
-        had begun to wait before this one when the recording began. The last three are null where it
+        waited for its listener; ``rank``, how many of them had waited longer; ``registered``, how many of
+        them had begun to wait before this one when the recording began. The last three are null where it
         isn't known to have waited, the last two also where it had waited, as others, since before the
         recording.
     """
@@ -62,7 +63,9 @@ def ranks(recording: Recording) -> pd.DataFrame:
         for begin, end, last in _parts(starts, len(woken), waits.workers)
     ]
     place = np.arange(len(woken)) - np.repeat(starts, np.diff(np.append(starts, len(woken))))
-    return _table(arrival, worker, place, np.concatenate([np.empty((3, 0), "int64"), *found], axis=1))
+    return _table(
+        arrival, worker, place, np.concatenate([np.empty((3, 0), "int64"), *found], axis=1)
+    )
 
 
 def _by_worker(recording: Recording) -> dict[str, NDArray[Any]]:
@@ -96,7 +99,7 @@ class _Waits:
         bounds = np.searchsorted(rows["worker"], np.arange(workers + 1)).tolist()
         self._of = [
             _waits_of(*(rows[name][low:high] for name in ("slept_ns", "time_ns", "listening")))
-            for low, high in zip(bounds[:-1], bounds[1:], strict=True)
+            for low, high in pairwise(bounds)
         ]
         self.begun = np.array([since[0] if len(since) else _NEVER for since, _ in self._of])
 
@@ -121,7 +124,7 @@ def _waits_of(
 
 
 def _parts(starts: _Integers, woken: int, workers: int) -> Iterator[tuple[int, int, int]]:
-    """Arrivals, from and to, that can be looked at together, and where the wakeups of the last of them end."""
+    """Arrivals, from and to, to look at together, and where the wakeups of the last of them end."""
     ends = np.append(starts[1:], woken)
     begin = 0
     while begin < len(starts):

@@ -2,8 +2,8 @@
 
 A file defines ``draw(recording) -> Figure``, or ``draw(*recordings)`` if it takes several; its name is the
 picture's, its docstring says what it shows. ``suits(recording) -> bool`` says whether a recording has the
-data for it, and ``NEEDS``, in words, what that is; without them it suits all. With ``ON_PAGE = True`` it is on the
-page of each recording that suits it. What else ``draw`` takes by name can be chosen.
+data for it, and ``NEEDS``, in words, what that is; without them it suits all. With ``ON_PAGE = True`` it is on
+the page of each recording that suits it. What else ``draw`` takes by name can be chosen.
 Nothing here needs a display, and pyplot with its global state is not used.
 """
 

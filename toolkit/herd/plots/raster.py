@@ -60,7 +60,7 @@ def _arrivals(recording: Recording, total: int) -> int:
 
 def _ticks(axes: Axes, rows: pd.DataFrame, begin: int, height: float) -> None:
     # The productive ones last: they are few, and must not be hidden.
-    for outcome, colour in reversed(_style.OUTCOME_COLOURS.items()):
+    for outcome, colour in reversed([*_style.OUTCOME_COLOURS.items()]):
         mine = rows[rows["outcome"] == outcome]
         axes.plot(
             (mine["time_ns"].to_numpy("int64") - begin) / 1e6,
