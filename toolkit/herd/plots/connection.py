@@ -30,6 +30,7 @@ _KERNEL: Final = ("arrival", "accepted")
 NEEDS: Final = (
     "its own clients' rows, with the ports that accepts name: not unix sockets, not herd observe"
 )
+PLACE: Final = 4
 
 
 def suits(recording: Recording) -> bool:

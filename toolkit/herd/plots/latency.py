@@ -30,7 +30,6 @@ _PANELS: Final = {
     "Wake latency (runnable → running)": metrics.wake_latency,
 }
 NEEDS: Final = _style.WAKEUPS
-ON_PAGE: Final = True
 
 
 def suits(recording: Recording) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Of more workers, only so many points of a curve are drawn.
 _POINTS: Final = 65
 NEEDS: Final = _style.ACCEPTS
-ON_PAGE: Final = True
+PLACE: Final = 3
 
 
 def suits(recording: Recording) -> bool:

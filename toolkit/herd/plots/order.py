@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: In more cells than this, side by side, no number can be read.
 _LEGIBLE: Final = 20
 NEEDS: Final = _style.WAKEUPS
-ON_PAGE: Final = True
+PLACE: Final = 2
 
 
 def suits(recording: Recording) -> bool:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: Beyond that many columns nobody can follow one.
 _ARRIVALS: Final = 120
 _OUTCOMES: Final = tuple(_style.OUTCOME_COLOURS)
-ON_PAGE: Final = True
+PLACE: Final = 1
 
 
 def suits(_: Recording) -> bool:
