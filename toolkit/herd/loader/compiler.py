@@ -25,7 +25,7 @@ _UNDECLARED: Final = {
 }
 
 
-def compiled(text: str, flags: Sequence[str]) -> Image:
+def compiled(text: str, flags: Sequence[str] = ()) -> Image:
     """Compile; takes a second or two.
 
     bcc makes the maps as it compiles; they are closed again, and what is loaded later has its own.

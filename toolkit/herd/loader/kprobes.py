@@ -69,8 +69,11 @@ def attach(program: int, kind: str, function: str, kept: int) -> contextlib.Exit
 
 
 def _write(folder: Path, line: str) -> None:
-    with open(folder / "kprobe_events", "a") as file:
-        file.write(line + "\n")
+    descriptor = os.open(folder / "kprobe_events", os.O_WRONLY | os.O_APPEND)
+    try:
+        os.write(descriptor, f"{line}\n".encode())
+    finally:
+        os.close(descriptor)
 
 
 def _open(tracepoint: int) -> int:

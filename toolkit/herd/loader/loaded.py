@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from herd import bpf
@@ -55,12 +56,15 @@ class Loaded:
         self.links: dict[str, int] = {}  #: of what is attached by a link
         with contextlib.ExitStack() as self._undo:
             for map_image in image.maps:
-                self.maps[map_image.name] = made = Map(map_image)
+                with _naming(f"map {map_image.name}"):
+                    self.maps[map_image.name] = made = Map(map_image)
                 self._undo.callback(os.close, made.fd)
             for program in image.programs:
-                self._load(image, program)
+                with _naming(program.name):
+                    self._load(image, program)
             for name in self.fds:
-                self._attach(name)
+                with _naming(name):
+                    self._attach(name)
             #: Let go of all.
             self.close = self._undo.pop_all().close
 
@@ -96,6 +100,15 @@ class Loaded:
         if prefix == "bpf_iter":
             return bpf.link(fd, _ITERATE)
         return bpf.open_raw_tracepoint(fd, target if prefix == "raw_tracepoint" else None)
+
+
+@contextlib.contextmanager
+def _naming(what: str) -> Iterator[None]:
+    """Have a refusal say what was refused."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, f"{what}: {error.strerror}") from error
 
 
 def _unlimit_memory() -> None:

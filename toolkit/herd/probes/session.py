@@ -69,7 +69,7 @@ class Session:
             self._loaded = Loaded(image, btf, kept=capacity + _SPARE_RETURNS)
         except OSError as error:
             raise HostError(
-                f"the {mode.name} probe could not be loaded: {error}", "herd doctor"
+                f"the {mode.name} probe could not be loaded: {error.strerror}", "herd doctor"
             ) from error
         self._maps = self._loaded.maps
         self._check_layout()

@@ -104,7 +104,9 @@ class Programs:
         try:
             self._loaded = Loaded(image, btf)
         except OSError as error:
-            raise HostError(f"the X-ray could not be loaded: {error}", "herd doctor") from error
+            raise HostError(
+                f"the X-ray could not be loaded: {error.strerror}", "herd doctor"
+            ) from error
         self._list = _needed(btf, "wait_queue_head", "head")
         size = _COUNT_AND_NEXT.size + WAITING.itemsize * CHUNK
         # One element of an mmapable array; it is read where the program wrote it.
