@@ -42,19 +42,19 @@ def get(text: str, defines: Mapping[str, str]) -> Image:
     """
     flags = [f"-D{name}={value}" for name, value in defines.items()]
     name = key(text, flags)
-    found = read(name)
+    found = read(folder() / name)
     if found is None:
         # Only now: it takes libbcc, with LLVM, into this process.
         from herd.loader.compiler import compiled
 
         found = compiled(text, flags)
-        write(name, found)
+        write(folder() / name, found)
     return found
 
 
 def used() -> tuple[int, int]:
     """How many files, and how many bytes in all."""
-    sizes = [size for _, size, _ in _files()]
+    sizes = [size for _, size, _ in _files(folder())]
     return len(sizes), sum(sizes)
 
 
@@ -72,35 +72,44 @@ def key(text: str, flags: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def read(name: str) -> Image | None:
-    """What was kept under a :func:`key`, or ``None``."""
-    path = folder() / name
-    with contextlib.suppress(OSError, ValueError):
+def copy(source: Path, target: Path) -> None:
+    """Keep in one folder what another has, too: a virtual machine's guest doesn't write to the host's."""
+    for _, _, path in _files(source):
+        found = read(path)
+        if found is not None:
+            write(target / path.name, found)
+
+
+def read(path: Path) -> Image | None:
+    """What was kept in a file named by its :func:`key`, or ``None``."""
+    try:
         data = _trusted(path)
-        if data[:_HASH_BYTES] == _hash(name, data[_HASH_BYTES:]):
-            found = image.decode(data[_HASH_BYTES:])
-            os.utime(path)  # the least recently used is removed first
-            return found
-    return None
+    except OSError:
+        return None
+    if data[:_HASH_BYTES] != _hash(path.name, data[_HASH_BYTES:]):
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(path)  # the least recently used is removed first
+    return image.decode(data[_HASH_BYTES:])
 
 
-def write(name: str, kept: Image) -> None:
+def write(path: Path, kept: Image) -> None:
     """Keep it, if that can be done: where it can't, the next will compile again.
 
     Two who keep the same at once are no harm: each writes aside, and one name wins.
     """
     payload = image.encode(kept)
     with contextlib.suppress(OSError):
-        folder().mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, aside = tempfile.mkstemp(prefix=".new-", dir=folder())  # mode 0600
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, aside = tempfile.mkstemp(prefix=".new-", dir=path.parent)  # mode 0600
         try:
             with open(descriptor, "wb") as file:
-                file.write(_hash(name, payload) + payload)
-            Path(aside).rename(folder() / name)
+                file.write(_hash(path.name, payload) + payload)
+            Path(aside).rename(path)
         except BaseException:
             Path(aside).unlink(missing_ok=True)
             raise
-        _prune()
+        _prune(path.parent)
 
 
 def _trusted(path: Path) -> bytes:
@@ -117,19 +126,19 @@ def _hash(name: str, payload: bytes) -> bytes:
     return hashlib.sha256(name.encode() + payload).digest()
 
 
-def _files() -> list[tuple[float, int, Path]]:
+def _files(where: Path) -> list[tuple[float, int, Path]]:
     """When last used, size and path of each, the last used first."""
     found = []
-    for path in folder().glob("*") if os.access(folder(), os.R_OK | os.X_OK) else ():
+    for path in where.glob("*") if os.access(where, os.R_OK | os.X_OK) else ():
         with contextlib.suppress(FileNotFoundError):
             status = path.stat()
             found.append((status.st_mtime, status.st_size, path))
     return sorted(found, reverse=True)
 
 
-def _prune() -> None:
+def _prune(where: Path) -> None:
     total = 0
-    for _, size, path in _files():
+    for _, size, path in _files(where):
         total += size
         if total > _LIMIT_BYTES:
             path.unlink(missing_ok=True)

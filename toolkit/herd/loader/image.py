@@ -65,10 +65,7 @@ def encode(image: Image) -> bytes:
 
 
 def decode(data: bytes) -> Image:
-    """The image that these bytes are.
-
-    :raises ValueError: they are none
-    """
+    """The image that :func:`encode` made these bytes of."""
     return msgspec.msgpack.decode(data, type=Image)
 
 
