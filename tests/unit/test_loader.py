@@ -136,12 +136,15 @@ def test_a_folder_that_cannot_be_written_is_no_error(monkeypatch, tmp_path):
 
 
 def test_the_least_recently_used_goes_first(monkeypatch):
-    paths = [kept(str(number) * 64) for number in range(3)]
-    for age, path in enumerate(paths):
-        os.utime(path, (1000 + age, 1000 + age))
-    assert cache.read(paths[0]) == IMAGE  # now the last used
+    monkeypatch.setattr(compiler, "compiled", lambda text, flags: IMAGE)
+    paths = []
+    for age, text in enumerate("abc"):
+        cache.get(text, {})
+        paths.append(cache.folder() / cache.key(text, []))
+        os.utime(paths[-1], (1000 + age, 1000 + age))
+    cache.get("a", {})  # now the last used
     monkeypatch.setattr(cache, "_LIMIT_BYTES", 3 * paths[0].stat().st_size)
-    kept("3" * 64)
+    cache.get("d", {})
     assert [path.exists() for path in paths] == [True, False, True]
 
 
@@ -151,6 +154,8 @@ def test_a_copy_brings_only_what_can_be_trusted(tmp_path):
     cache.copy(cache.folder(), tmp_path / "guest")
     assert [path.name for path in (tmp_path / "guest").iterdir()] == [good.name]
     assert cache.read(tmp_path / "guest" / good.name) == IMAGE
+    cache.copy(tmp_path / "guest", cache.folder())
+    assert cache.read(bad) is None
 
 
 # --- keys

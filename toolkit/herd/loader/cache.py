@@ -41,14 +41,17 @@ def get(text: str, defines: Mapping[str, str]) -> Image:
     :raises HostError: it has to be compiled, and can't be
     """
     flags = [f"-D{name}={value}" for name, value in defines.items()]
-    name = key(text, flags)
-    found = read(folder() / name)
-    if found is None:
-        # Only now: it takes libbcc, with LLVM, into this process.
-        from herd.loader.compiler import compiled
+    path = folder() / key(text, flags)
+    found = read(path)
+    if found is not None:
+        with contextlib.suppress(OSError):
+            os.utime(path)  # the least recently used is removed first
+        return found
+    # Only now: it takes libbcc, with LLVM, into this process.
+    from herd.loader.compiler import compiled
 
-        found = compiled(text, flags)
-        write(folder() / name, found)
+    found = compiled(text, flags)
+    write(path, found)
     return found
 
 
@@ -76,7 +79,7 @@ def copy(source: Path, target: Path) -> None:
     """Keep in one folder what another has, too: a virtual machine's guest doesn't write to the host's."""
     for _, _, path in _files(source):
         found = read(path)
-        if found is not None:
+        if found is not None and read(target / path.name) is None:
             write(target / path.name, found)
 
 
@@ -88,8 +91,6 @@ def read(path: Path) -> Image | None:
         return None
     if data[:_HASH_BYTES] != _hash(path.name, data[_HASH_BYTES:]):
         return None
-    with contextlib.suppress(OSError):
-        os.utime(path)  # the least recently used is removed first
     return image.decode(data[_HASH_BYTES:])
 
 
