@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from herd.recording.schema import TABLES, VERSION
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.dataset
 
 
 class Recording:
@@ -58,6 +61,42 @@ class Recording:
             raise UsageError(f"cannot read {path}: {error}") from error
         frame: pd.DataFrame = arrow.to_pandas(types_mapper=_nullable().get)
         return frame
+
+    def size(self, name: str) -> int:
+        """Rows of a table, without reading them."""
+        return int(self._dataset(name).count_rows())
+
+    def batches(
+        self, name: str, columns: list[str] | None = None, rows: int = 1 << 16
+    ) -> Iterator[pa.RecordBatch]:
+        """A table in the file's order, a part at a time, so that memory isn't the recording's.
+
+        :param columns: only these; all by default
+        :param rows: at most, in a part
+        """
+        # Ahead of who reads there is one part, not the sixteen that Arrow would hold.
+        yield from self._dataset(name).to_batches(
+            columns=columns, batch_size=rows, batch_readahead=1, fragment_readahead=1
+        )
+
+    def _dataset(self, name: str) -> pyarrow.dataset.Dataset:
+        import pyarrow.dataset
+
+        path = self.path / f"{name}.parquet"
+        try:
+            return pyarrow.dataset.dataset(path, schema=TABLES[name].arrow())
+        except (OSError, ValueError) as error:
+            raise UsageError(f"cannot read {path}: {error}") from error
+
+    def export(self, name: str, output: str | Path | None = None) -> Path:
+        """Write it in another format: ``perfetto``, ``csv``, ``speedscope``; never over something.
+
+        :param output: the file or folder; by default in the recording's folder
+        :returns: where it is
+        """
+        from herd.export import export
+
+        return export(self, name, Path(output) if output else None)
 
     @cached_property
     def connections(self) -> pd.DataFrame:
