@@ -31,8 +31,8 @@ _STDOUT: Final = Path("-")
 def command(run: Path | None, name: str | None, output: Path | None, listed: bool) -> None:
     """Write a recording for other programs; needs no root and no kernel.
 
-    What is there already is never overwritten, and what is written is seen when it is whole. A recording without a
-    probe's rows is exported as far as it goes; what it lacks is said on stderr.
+    What is there already is never overwritten, and what is written is seen when it is whole. A recording
+    without a probe's rows is exported as far as it goes; what it lacks is said on stderr.
 
     \b
     Examples:

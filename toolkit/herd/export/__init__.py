@@ -1,7 +1,7 @@
 """Formats that other programs read. ADD A FORMAT: one file here.
 
-A file defines ``NAME``, what its output is called by default; ``READS``, the tables that it wants rows of; and
-``write(source, out)``, where ``out`` is a binary file. One that writes several files defines
+A file defines ``NAME``, what its output is called by default; ``READS``, the tables that it wants rows of;
+and ``write(source, out)``, where ``out`` is a binary file. One that writes several files defines
 ``write_into(source, folder)`` instead. Its name is the format's, its docstring's first line says what it is.
 Rows come from :class:`herd.export._source.Source`, batch by batch, so that memory is not the recording's.
 """

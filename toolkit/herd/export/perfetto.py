@@ -1,7 +1,7 @@
-"""A trace for ui.perfetto.dev: a track for each worker, listener and client; arrows arrival → wakeup → accept.
+"""A trace for ui.perfetto.dev: a track a worker, a listener, a client; arrows arrival → wakeup → accept.
 
-Perfetto's protobuf format, written packet by packet. Its importer orders packets by time, so that each table is
-written as it lies in the file (https://perfetto.dev/docs/reference/synthetic-track-event).
+Perfetto's protobuf format, written packet by packet. Its importer orders packets by time, so that each
+table is written as it lies in the file (https://perfetto.dev/docs/reference/synthetic-track-event).
 """
 
 from __future__ import annotations
@@ -63,9 +63,7 @@ def _wakeups(source: Source, trace: Trace, arrows: Arrows, workers: dict[int, in
     for row in source.rows("wakeups", *_WAKEUP):
         time_ns, running_ns, slept_ns, worker, arrival, *_ = row
         details = dict(zip(_WAKEUP[4:], row[4:], strict=True))
-        number, goes_on = arrows.to_wakeup(arrival, worker, time_ns)
-        through = [number] if goes_on else []
-        ends = [number] if goes_on is False else []
+        through, ends = arrows.to_wakeup(arrival, worker, time_ns)
         name = _kind(details)
         if slept_ns is None:  # until when is unknown
             trace.instant(workers[worker], time_ns, name, details, through, ends)
@@ -88,8 +86,7 @@ def _accepts(source: Source, trace: Trace, arrows: Arrows, workers: dict[int, in
     columns = ("time_ns", "worker", "arrival", "entered_ns", "queue_delay_ns", "peer", "peer_port")
     for time_ns, worker, *others in source.rows("accepts", *columns):
         details = dict(zip(columns[2:], others, strict=True))
-        number = arrows.to_accept(details["arrival"])
-        ends = [] if number is None else [number]
+        ends = arrows.to_accept(details["arrival"])
         trace.instant(workers[worker], time_ns, "accept", details, ends=ends)
 
 

@@ -36,8 +36,8 @@ _MARK: Final = np.dtype(
 def write(source: Source, out: BinaryIO) -> None:
     """Write a profile for each worker; times are nanoseconds of CLOCK_MONOTONIC.
 
-    Left out is a wakeup whose end isn't known. The file goes by worker and the tables by time, so that 66 bytes
-    a wakeup and 22 an accept are held in memory.
+    Left out is a wakeup whose end isn't known. The file goes by worker and the tables by time, so that 66
+    bytes a wakeup and 22 an accept are held in memory.
     """
     marks = np.concatenate([_of_wakeups(source), _of_accepts(source)])
     marks.sort(order=["worker", "time", "kind"])

@@ -1,0 +1,79 @@
+"""What changed between two recordings, for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.table import Table
+from rich.text import Text
+
+from herd.analysis.diff import CHANGED, SAME, UNTOLD, Change, Diff, Side
+from herd.analysis.statistics import CONFIDENCE, Interval
+from herd.analysis.words import title
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_STYLES: Final = {CHANGED: "bold yellow", UNTOLD: "", SAME: "green"}
+
+
+def print_diff(found: Diff, console: Console) -> None:
+    """Print the two sides, what differs in what was run, and each metric, the largest change first."""
+    for name, side in (("before", found.before), ("after", found.after)):
+        console.print(Text(f"{name:7} {_side(side)}", "bold"))
+    for name, pairs in (("config", found.config), ("environment", found.environment)):
+        console.print(_pairs(name, pairs) if pairs else Text(f"{name}: the same"))
+    console.print(_metrics(found))
+    for note in found.notes:
+        console.print(Text(f"note: {note}"))
+
+
+def _side(side: Side) -> str:
+    runs = f" ({len(side.recordings)} runs)" if side.repeats else ""
+    return f"{title(side.run)}: {side.path}{runs}"
+
+
+def _pairs(name: str, pairs: Mapping[str, tuple[Any, Any]]) -> Table:
+    table = _table(name, "before", "after")
+    for key, values in pairs.items():
+        table.add_row(key, *(Text("unknown" if v is None else str(v)) for v in values))
+    return table
+
+
+def _metrics(found: Diff) -> Table:
+    table = _table("metric")
+    for name in ("before", "after", "change", "relative"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column(f"{CONFIDENCE:.0%} interval over {found.over}", no_wrap=True)
+    table.add_column("verdict")
+    for change in found.changes:
+        table.add_row(*_row(change))
+    return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _row(change: Change) -> list[Text]:
+    unit = f", {change.metric.unit}" if change.metric.unit else ""
+    verdict = change.verdict + (f": {change.why}" if change.why else "")
+    relative = change.relative and f"{change.relative.estimate:+.0%}"
+    return [
+        Text(change.metric.name + unit),
+        *(Text("unknown" if v is None else f"{v:.4g}") for v in (change.before, change.after)),
+        Text(f"{change.absolute.estimate:+.3g}" if change.absolute else ""),
+        Text(relative or ""),
+        Text(_interval(change.absolute)),
+        Text(verdict, _STYLES[change.verdict]),
+    ]
+
+
+def _interval(interval: Interval | None) -> str:
+    if interval is None or interval.low is None:
+        return ""
+    return f"{interval.low:+.3g} to {interval.high:+.3g}"
