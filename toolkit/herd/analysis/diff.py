@@ -34,7 +34,7 @@ class Metric:
     """A figure of a run.
 
     :param figure: of a summary; ``None`` where it is unknown
-    :param sample: what it is a figure of, in :data:`~herd.analysis.samples.SAMPLES`; ``None``: of the whole run
+    :param sample: a key of :data:`~herd.analysis.samples.SAMPLES`: what it is a figure of; ``None``: of all
     :param quantile: which of the sample; ``None``: its mean
     """
 
@@ -281,8 +281,8 @@ def _over_connections(before: Side, after: Side) -> _Compare:
 def _notes(before: Side, after: Side, over: str, metrics: int) -> Iterator[str]:
     if over == "connections":
         yield (
-            "the intervals are over the connections (of wake latency: the wakeups) of one run each: they don't"
-            " cover how runs of one config differ from one another; compare folders with repeats for that"
+            "the intervals are over the connections (of wake latency: the wakeups) of one run each: they"
+            " don't cover how runs of one config differ; compare folders with repeats for that"
         )
     sure = f"{metrics} metrics at {statistics.CONFIDENCE:.0%}"
     yield f"{sure}: about one in twenty that didn't change seems to have"

@@ -52,12 +52,12 @@ class Arrows:
         for batch in source.batches(table, "arrival", "worker", "time_ns"):
             known = batch.filter(batch["arrival"].is_valid())
             columns = [_numpy(known, name) for name in ("arrival", "worker", "time_ns")]
-            here = self._are_known(columns[0])
+            inside = columns[0] < len(self._known)
+            here = inside & self._known[np.where(inside, columns[0], 0)]
             yield [column[here] for column in columns]
 
-    def _are_known(self, arrival: Any) -> Any:
-        inside = arrival < len(self._known)
-        return inside & self._known[np.where(inside, arrival, 0)]
+    def _knows(self, arrival: int) -> bool:
+        return arrival < len(self._known) and bool(self._known[arrival])
 
     def _leads_to_accept(self, arrival: Any, worker: Any, time_ns: Any) -> Any:
         return (self._taker[arrival] == worker) & (time_ns <= self._taken_ns[arrival])
@@ -70,8 +70,8 @@ class Arrows:
     def to_wakeup(
         self, arrival: int | None, worker: int, time_ns: int
     ) -> tuple[list[int], list[int]]:
-        """The one that leads there, if it goes on to an accept; else, if it ends there. Call once a wakeup."""
-        if arrival is None or not self._are_known(arrival):
+        """The one that leads there, if it goes on to an accept; else if it ends. One call a wakeup."""
+        if arrival is None or not self._knows(arrival):
             return [], []
         number = int(self._next[arrival])
         self._next[arrival] += 1
@@ -82,7 +82,7 @@ class Arrows:
 
     def to_accept(self, arrival: int | None) -> list[int]:
         """The one that ends there, if there is one."""
-        if arrival is None or not self._are_known(arrival):
+        if arrival is None or not self._knows(arrival):
             return []
         # Past the wakeups' numbers there is that of the arrow that leads straight to the accept.
         return [int(self._through[arrival] or self._next[arrival])]

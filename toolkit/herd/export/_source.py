@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from herd.recording.read import Recording
 
-_BATCH: Final = 1 << 16
+_BATCH: Final = 1 << 14
 
 
 class Source:

@@ -65,12 +65,18 @@ def _row(change: Change) -> list[Text]:
     relative = change.relative and f"{change.relative.estimate:+.0%}"
     return [
         Text(change.metric.name + unit),
-        *(Text("unknown" if v is None else f"{v:.4g}") for v in (change.before, change.after)),
+        *(Text(_number(v)) for v in (change.before, change.after)),
         Text(f"{change.absolute.estimate:+.3g}" if change.absolute else ""),
         Text(relative or ""),
         Text(_interval(change.absolute)),
         Text(verdict, _STYLES[change.verdict]),
     ]
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
 def _interval(interval: Interval | None) -> str:
