@@ -345,6 +345,22 @@ def test_bad_input_is_one_clear_error(arguments, words):
     assert words in done.exception.message
 
 
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda file: file.write_bytes(b"junk"), "cannot read"),
+        (lambda file: file.unlink(), "has no wakeups.parquet"),
+    ],
+)
+def test_a_damaged_recording_is_one_clear_error(damage, words, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(reference("accept"), folder)
+    damage(folder / "wakeups.parquet")
+    with pytest.raises(UsageError, match=words):
+        load(folder).export("perfetto", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
 def test_rows_are_read_a_bounded_part_at_a_time(tmp_path):
     recording = larger(reference("epoll"), 100, tmp_path / "run")
     sizes = [len(batch) for batch in recording.batches("wakeups", ["time_ns"], rows=50_000)]

@@ -60,7 +60,7 @@ def _latency(key: str, quantile: str) -> Callable[[Mapping[str, Any]], float | N
 METRICS: Final = (
     Metric("wakeups/connection", "", _each("total"), "wakeups"),
     Metric("wasted in kernel/connection", "", _each("wasted_in_kernel"), "wasted_in_kernel"),
-    Metric("wasted in user space/connection", "", _each("wasted_in_user"), "wasted_in_user"),
+    Metric("wasted in user/connection", "", _each("wasted_in_user"), "wasted_in_user"),
     Metric("fairness (Jain)", "", lambda summary: summary["fairness"]["jain"]),
     *(
         Metric(f"{words} {name}", "µs", _latency(key, name), key, quantile)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,8 @@ class Recording:
 
     def size(self, name: str) -> int:
         """Rows of a table, without reading them."""
-        return int(self._dataset(name).count_rows())
+        with self._opened(name) as dataset:
+            return int(dataset.count_rows())
 
     def batches(
         self, name: str, columns: list[str] | None = None, rows: int = 1 << 16
@@ -74,17 +76,21 @@ class Recording:
         :param columns: only these; all by default
         :param rows: at most, in a part
         """
-        # Ahead of who reads there is one part, not the sixteen that Arrow would hold.
-        yield from self._dataset(name).to_batches(
-            columns=columns, batch_size=rows, batch_readahead=1, fragment_readahead=1
-        )
+        with self._opened(name) as dataset:
+            # Ahead of who reads there is one part, not the sixteen that Arrow would hold.
+            yield from dataset.to_batches(
+                columns=columns, batch_size=rows, batch_readahead=1, fragment_readahead=1
+            )
 
-    def _dataset(self, name: str) -> pyarrow.dataset.Dataset:
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[pyarrow.dataset.Dataset]:
         import pyarrow.dataset
 
         path = self.path / f"{name}.parquet"
+        if not path.is_file():
+            raise UsageError(f"{self.path} has no {path.name}", "it was copied without it")
         try:
-            return pyarrow.dataset.dataset(path, schema=TABLES[name].arrow())
+            yield pyarrow.dataset.dataset(path, schema=TABLES[name].arrow())
         except (OSError, ValueError) as error:
             raise UsageError(f"cannot read {path}: {error}") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.table import Table
@@ -25,8 +25,8 @@ def print_diff(found: Diff, console: Console) -> None:
     for name, pairs in (("config", found.config), ("environment", found.environment)):
         console.print(_pairs(name, pairs) if pairs else Text(f"{name}: the same"))
     console.print(_metrics(found))
-    for note in found.notes:
-        console.print(Text(f"note: {note}"))
+    for line in (*_untold(found.changes), *(f"note: {note}" for note in found.notes)):
+        console.print(Text(line))
 
 
 def _side(side: Side) -> str:
@@ -43,9 +43,8 @@ def _pairs(name: str, pairs: Mapping[str, tuple[Any, Any]]) -> Table:
 
 def _metrics(found: Diff) -> Table:
     table = _table("metric")
-    for name in ("before", "after", "change", "relative"):
+    for name in ("before", "after", "change", f"{CONFIDENCE:.0%} interval"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column(f"{CONFIDENCE:.0%} interval over {found.over}", no_wrap=True)
     table.add_column("verdict")
     for change in found.changes:
         table.add_row(*_row(change))
@@ -55,22 +54,36 @@ def _metrics(found: Diff) -> Table:
 def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == "metric")
     return table
 
 
 def _row(change: Change) -> list[Text]:
     unit = f", {change.metric.unit}" if change.metric.unit else ""
-    verdict = change.verdict + (f": {change.why}" if change.why else "")
-    relative = change.relative and f"{change.relative.estimate:+.0%}"
     return [
-        Text(change.metric.name + unit),
-        *(Text(_number(v)) for v in (change.before, change.after)),
-        Text(f"{change.absolute.estimate:+.3g}" if change.absolute else ""),
-        Text(relative or ""),
+        Text(change.metric.name.replace("/connection", "/conn") + unit),
+        *(Text(_number(value)) for value in (change.before, change.after)),
+        Text(_changed(change)),
         Text(_interval(change.absolute)),
-        Text(verdict, _STYLES[change.verdict]),
+        Text(change.verdict, _STYLES[change.verdict]),
     ]
+
+
+def _changed(change: Change) -> str:
+    if change.absolute is None:
+        return ""
+    relative = f" ({change.relative.estimate:+.0%})" if change.relative else ""
+    return f"{change.absolute.estimate:+.3g}{relative}"
+
+
+def _untold(changes: Iterable[Change]) -> Iterator[str]:
+    """Why some can't be told; those with the same reason together."""
+    reasons: dict[str, list[str]] = {}
+    for change in changes:
+        if change.why:
+            reasons.setdefault(change.why, []).append(change.metric.name)
+    for why, names in reasons.items():
+        yield f"{UNTOLD}: {', '.join(names)}: {why}"
 
 
 def _number(value: float | None) -> str:
