@@ -169,4 +169,4 @@ def test_json_holds_what_the_table_says(found):
     assert "\x1b" not in table
     for row in said["metrics"]:
         assert row["name"].replace("/connection", "/conn") in table
-    assert "+1500%" in table
+    assert "+15 (x16)" in table

@@ -113,7 +113,7 @@ class Trace:
         flows: Iterable[int] = (),
         ends: Iterable[int] = (),
     ) -> None:
-        # Fields are set one by one, in place: a message that is made apart and copied takes three times as long.
+        # Fields are set in place: a message that is made apart and copied takes three times as long.
         trace = PerfettoTrace()
         packet = trace.packet.add()
         packet.timestamp = time_ns

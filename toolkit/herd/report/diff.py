@@ -45,7 +45,8 @@ def _metrics(found: Diff) -> Table:
     table = _table("metric")
     for name in ("before", "after", "change", f"{CONFIDENCE:.0%} interval"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict")
+    table.add_column("verdict", min_width=9)
+    table.padding = (0, 1, 0, 0)  # fits 80 columns
     for change in found.changes:
         table.add_row(*_row(change))
     return table
@@ -72,8 +73,14 @@ def _row(change: Change) -> list[Text]:
 def _changed(change: Change) -> str:
     if change.absolute is None:
         return ""
-    relative = f" ({change.relative.estimate:+.0%})" if change.relative else ""
-    return f"{change.absolute.estimate:+.3g}{relative}"
+    return f"{change.absolute.estimate:+.3g}{_relative(change.relative)}"
+
+
+def _relative(interval: Interval | None) -> str:
+    if interval is None:
+        return ""
+    times = interval.estimate + 1
+    return f" (x{times:.3g})" if times >= 10 else f" ({interval.estimate:+.0%})"
 
 
 def _untold(changes: Iterable[Change]) -> Iterator[str]:
