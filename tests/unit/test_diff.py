@@ -139,6 +139,14 @@ def test_repeats_are_resampled_as_runs(tmp_path):
     assert set(verdicts(found).values()) == {CHANGED}  # repeats that are alike vary by nothing
     assert change(found, "fairness (Jain)").absolute.count == 3
     assert not any("one run each" in note for note in found.notes)
+    assert any("fewer than 5 runs" in note for note in found.notes)
+
+
+def test_another_number_of_equal_repeats_is_no_change(tmp_path):
+    for side, repeats in {"before": 2, "after": 3}.items():
+        for number in range(repeats):
+            copy("reuseport", tmp_path / side / f"{number}")
+    assert set(verdicts(diff(tmp_path / "before", tmp_path / "after")).values()) == {SAME}
 
 
 def test_a_single_run_against_repeats_has_no_interval(tmp_path):

@@ -1,4 +1,9 @@
-"""What another program is given: whole, as its format demands, and the recording's own counts."""
+"""What another program is given: whole, as its format demands, and the recording's own counts.
+
+No registry has Perfetto's importer (PyPI's perfetto downloads it when it is called), so that traces are
+read back with its schema, and held to what the importer asks for: of arrows, that is in
+src/trace_processor/importers/common/flow_tracker.cc.
+"""
 
 from __future__ import annotations
 

@@ -24,6 +24,10 @@ CHANGED: Final = "changed"
 SAME: Final = "no change seen"
 UNTOLD: Final = "can't tell"
 _VERDICTS: Final = (CHANGED, UNTOLD, SAME)
+#: Means of equal values may differ so much, relative to them.
+_ROUNDING: Final = 1e-9
+#: With fewer the percentile bootstrap's intervals are too narrow.
+_FEW_RUNS: Final = 5
 #: Differ from run to run by themselves.
 _OWN_CONFIG: Final = ("output", "seed", "timeout_s")
 _OWN_HOST: Final = ("clock", "load_average")
@@ -232,7 +236,8 @@ def _verdict(
         return UNTOLD, "an emulated kernel's times are not comparable"
     if absolute.low is None:
         return UNTOLD, "one figure a run: repeat the runs"
-    return (SAME, None) if 0.0 in absolute else (CHANGED, None)
+    negligible = _ROUNDING * sum(abs(_mean(side.figures(metric)) or 0) for side in (before, after))
+    return (SAME, None) if absolute.overlaps(-negligible, negligible) else (CHANGED, None)
 
 
 def _comparable(side: Side) -> bool:
@@ -284,6 +289,8 @@ def _notes(before: Side, after: Side, over: str, metrics: int) -> Iterator[str]:
             "the intervals are over the connections (of wake latency: the wakeups) of one run each: they"
             " don't cover how runs of one config differ; compare folders with repeats for that"
         )
+    elif min(len(side.recordings) for side in (before, after)) < _FEW_RUNS:
+        yield f"with fewer than {_FEW_RUNS} runs a side, intervals are narrower than they should be"
     sure = f"{metrics} metrics at {statistics.CONFIDENCE:.0%}"
     yield f"{sure}: about one in twenty that didn't change seems to have"
     counts = [side.run["config"]["workers"] for side in (before, after)]
