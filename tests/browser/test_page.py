@@ -260,6 +260,7 @@ def test_paper_is_white_and_the_screen_dark_again_afterwards(visit, small):
 def test_no_width_makes_the_page_scroll_sideways(page):
     for width in (360, 820, 1920):
         page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function("width => innerWidth === width", arg=width)
         painted(page)
         assert page.evaluate("document.documentElement.scrollWidth") == width
 
