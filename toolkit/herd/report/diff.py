@@ -73,7 +73,7 @@ def _row(change: Change) -> list[Text]:
 def _changed(change: Change) -> str:
     if change.absolute is None:
         return ""
-    return f"{change.absolute.estimate:+.3g}{_relative(change.relative)}"
+    return f"{_signed(change.absolute.estimate)}{_relative(change.relative)}"
 
 
 def _relative(interval: Interval | None) -> str:
@@ -96,10 +96,14 @@ def _untold(changes: Iterable[Change]) -> Iterator[str]:
 def _number(value: float | None) -> str:
     if value is None:
         return "unknown"
-    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+,.0f}" if abs(value) >= 1000 else f"{value:+.3g}"
 
 
 def _interval(interval: Interval | None) -> str:
-    if interval is None or interval.low is None:
+    if interval is None or interval.low is None or interval.high is None:
         return ""
-    return f"{interval.low:+.3g} to {interval.high:+.3g}"
+    return f"{_signed(interval.low)} to {_signed(interval.high)}"
