@@ -20,6 +20,7 @@ from herd.report.words import broken
 if TYPE_CHECKING:
     import pandas as pd
 
+    from herd.experiments.measures import Measure
     from herd.experiments.sweep import Design, Run
 
 FILE: Final = "experiment.json"
@@ -75,17 +76,20 @@ class Result:
         """Each claim, judged by what is recorded."""
         return [self._judge.judge(claim) for claim in self.state.definition.claims]
 
+    @property
+    def measured(self) -> list[Measure]:
+        """What its claims are about, each once."""
+        wanted = dict.fromkeys(claim.measure for claim in self.state.definition.claims)
+        return [measures.find(name) for name in wanted]
+
     @cached_property
     def measures(self) -> pd.DataFrame:
         """A row a run: the swept keys, ``repeat``, and each measure that a claim is about; NaN is unknown."""
         import pandas as pd
 
-        wanted = {
-            claim.measure: measures.find(claim.measure) for claim in self.state.definition.claims
-        }
         return pd.DataFrame(
             {**o.run.point.settings, "repeat": o.run.repeat}
-            | {n: self._judge.measured(m, o) for n, m in wanted.items() if not m.several}
+            | {m.name: self._judge.measured(m, o) for m in self.measured if not m.several}
             for o in self.outcomes
         )
 

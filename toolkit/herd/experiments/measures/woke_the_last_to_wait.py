@@ -1,10 +1,10 @@
-"""Share of arrivals that woke the worker that was the last to wait: 1 is LIFO."""
+"""Share of arrivals that woke first the worker that was the last to wait: 1 is LIFO."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from herd.analysis.order import wake_order
+from herd.analysis.order import ranks
 from herd.analysis.summary import seen
 
 if TYPE_CHECKING:
@@ -15,5 +15,6 @@ def measure(recording: Recording) -> float | None:
     """Of one run."""
     if not seen(recording):
         return None
-    order = wake_order(recording)
-    return float((order["rank"] == order["waiting"] - 1).mean())
+    woken = ranks(recording)
+    first = woken[woken["place"] == 0]
+    return float((first["rank"] == first["waiting"] - 1).mean())

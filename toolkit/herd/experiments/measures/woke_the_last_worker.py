@@ -1,10 +1,10 @@
-"""Share of arrivals that woke the highest-numbered worker first, which was the last to be started."""
+"""Share of arrivals that woke first the highest-numbered worker, which was started last."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from herd.analysis.order import wake_order
+from herd.analysis.order import ranks
 from herd.analysis.summary import seen
 
 if TYPE_CHECKING:
@@ -15,5 +15,6 @@ def measure(recording: Recording) -> float | None:
     """Of one run."""
     if not seen(recording):
         return None
-    last = len(recording.workers) - 1
-    return float((wake_order(recording)["worker"] == last).mean())
+    woken = ranks(recording)
+    first = woken[woken["place"] == 0]
+    return float((first["worker"] == len(recording.workers) - 1).mean())

@@ -1,10 +1,10 @@
-"""Share of arrivals that woke worker 0 first, which was the first to be started."""
+"""Share of arrivals that woke first the worker that was the first to begin to wait when all started."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from herd.analysis.order import wake_order
+from herd.analysis.order import ranks
 from herd.analysis.summary import seen
 
 if TYPE_CHECKING:
@@ -15,4 +15,6 @@ def measure(recording: Recording) -> float | None:
     """Of one run."""
     if not seen(recording):
         return None
-    return float((wake_order(recording)["worker"] == 0).mean())
+    woken = ranks(recording)
+    first = woken[woken["place"] == 0]
+    return float((first["registered"] == 0).mean())
