@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from herd.recording.schema import TABLES, VERSION
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
 class Recording:
@@ -58,6 +60,33 @@ class Recording:
             raise UsageError(f"cannot read {path}: {error}") from error
         frame: pd.DataFrame = arrow.to_pandas(types_mapper=_nullable().get)
         return frame
+
+    def batches(self, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """A table's rows in the file's order, a row group at a time: memory doesn't grow with the recording.
+
+        :param columns: only these are read
+        :returns: a table that is in memory already is not read again: it comes in one piece, as it is there
+        """
+        import pyarrow as pa
+
+        loaded: pd.DataFrame | None = self.__dict__.get(name)
+        if loaded is not None:
+            yield pa.Table.from_pandas(loaded[[*columns]], preserve_index=False)
+            return
+        yield from self._row_groups(name, columns)
+
+    def _row_groups(self, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+        import pyarrow.parquet as pq
+
+        path = self.path / f"{name}.parquet"
+        wanted = [field for field in TABLES[name].arrow() if field.name in columns]
+        try:
+            with pq.ParquetFile(path) as file:
+                there = [field.name for field in wanted if field.name in file.schema_arrow.names]
+                for number in range(file.num_row_groups):
+                    yield _with_all(file.read_row_group(number, there), wanted)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"cannot read {path}: {error}") from error
 
     @cached_property
     def connections(self) -> pd.DataFrame:
@@ -121,6 +150,16 @@ def load(path: str | Path) -> Recording:
     :raises herd.errors.UsageError: there is none at ``path``, or it is newer than this herd
     """
     return Recording(path)
+
+
+def _with_all(group: pa.Table, wanted: Sequence[pa.Field]) -> pa.Table:
+    """With nulls for each column that there wasn't yet when it was recorded."""
+    import pyarrow as pa
+
+    for field in wanted:
+        if field.name not in group.column_names:
+            group = group.append_column(field, pa.nulls(len(group), field.type))
+    return group
 
 
 def _nullable() -> dict[Any, Any]:
