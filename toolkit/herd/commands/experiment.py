@@ -155,9 +155,13 @@ def report(
       herd experiment report results/monday --html
     """
     from herd.commands.report import command as report_of
+    from herd.experiments import result
     from herd.experiments.bench import default_folder
 
-    folder = Path(name) if Path(name).is_dir() else default_folder(name, quick=quick)
+    folder = Path(name)
+    if not folder.is_dir():
+        folder = default_folder(folder.name.removesuffix(".toml"), quick=quick)
+    result.load(folder)  # that there is one
     context.invoke(
         report_of, directory=folder, as_json=as_json, html=html, output=output, no_picture=True
     )

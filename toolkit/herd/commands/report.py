@@ -52,14 +52,8 @@ def command(
     if html:
         _save(_page(directory), output or directory / "report.html")
         return
-    experiment = _experiment(directory)
-    if experiment:
-        from herd.commands import _show
-
-        _show.experiment(experiment, as_json=as_json)
-        return
     picture, recordings = _show(directory, as_json)
-    if not no_picture:
+    if recordings and not no_picture:
         _draw(directory, picture, recordings)
 
 
@@ -99,10 +93,14 @@ def _save(page: str, output: Path) -> None:
 
 
 def _show(directory: Path, as_json: bool) -> tuple[str, list[Recording]]:
-    """Print what is there; returns the name of its picture, and what that is drawn from."""
+    """Print what is there; returns the name of its picture, and what that is drawn from, if it has one."""
     from herd.commands import _show
     from herd.recording.read import load
 
+    experiment = _experiment(directory)
+    if experiment:
+        _show.experiment(experiment, as_json=as_json)
+        return "", []
     compared = _comparison(directory)
     if compared:
         _show.comparison(compared, as_json=as_json)
