@@ -1,4 +1,4 @@
-"""Share of arrivals that woke first the worker that was the first to begin to wait when all started."""
+"""Share of arrivals that woke first worker 0, which was started first."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ def measure(recording: Recording) -> float | None:
         return None
     woken = ranks(recording)
     first = woken[woken["place"] == 0]
-    return float((first["registered"] == 0).mean())
+    return float((first["worker"] == 0).mean())
