@@ -43,6 +43,7 @@ def herd() -> None:
       herd inspect :80                     how that server waits, and what to make of it
       herd observe :80                     which of its workers wake, what is wasted, what that costs
       herd strategies                      what each one should show, and why
+      herd experiment run wake-order       a question, a sweep, and claims that are checked
       herd doctor                          what this host can measure
 
     \b

@@ -245,10 +245,8 @@ def _measured(parts: list[_Part], unit: str) -> str:
         return _figure(*told[0], unit)
     estimates = [interval.estimate for _, interval in told]
     text = f"{_span(min(estimates), max(estimates))}{_spaced(unit)} at {len(told)} points"
-    worst, interval = max(told, key=lambda each: each[0].distance)
-    return (
-        text if not worst.distance else f"{text}; {worst.label}: {_figure(worst, interval, unit)}"
-    )
+    worst, interval = max(told, key=lambda each: (each[0].held is not True, each[0].distance))
+    return text if worst.held else f"{text}; {worst.label}: {_figure(worst, interval, unit)}"
 
 
 def _figure(part: _Part, interval: Interval, unit: str) -> str:
