@@ -164,10 +164,11 @@ def test_lines_of_keys():
         ("[15, 17]", "[17, 15]", 32, "the lower end comes first"),
         (
             'question = "Who wakes?"',
-            'question = "?"\npictures = ["overvew"]',
+            'question = "?"\npictures = ["heet"]',
             2,
-            "did you mean 'overview",
+            "did you mean 'heat'",
         ),
+        ("[sweep]", 'pictures = ["raster"]\n[sweep]', 3, "picture raster shows one recording"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(write, old, new, line, said):

@@ -85,7 +85,11 @@ def of_experiment(result: Result) -> str:
         where=where(recordings[0].run) if recordings else "nothing was recorded",
         broken=[],  # a run that broke a law is left out, and listed as missing
         claims=[claim.as_json() | {"name": claim.statement} for claim in result.claims],
-        pictures=[_picture(name, *recordings) for name in definition.pictures if recordings],
+        pictures=[
+            _picture(name, *drawn)
+            for name in definition.pictures
+            if (drawn := _suited(name, recordings))
+        ],
         discussion=[part for part in definition.discussion.strip().split("\n\n") if part],
         sources=definition.source,
         means=_means(result),
@@ -96,6 +100,11 @@ def of_experiment(result: Result) -> str:
         repeat=repeat.of_experiment(result),
         recorded=f"Begun {state.started_at} with herd {state.herd}, in {result.path}.",
     )
+
+
+def _suited(name: str, recordings: list[Recording]) -> list[Recording]:
+    """Those that have the data for a picture."""
+    return [recording for recording in recordings if plots.suits(name, recording)]
 
 
 def _measures(result: Result) -> Table:
