@@ -85,11 +85,7 @@ def of_experiment(result: Result) -> str:
         where=where(recordings[0].run) if recordings else "nothing was recorded",
         broken=[],  # a run that broke a law is left out, and listed as missing
         claims=[claim.as_json() | {"name": claim.statement} for claim in result.claims],
-        pictures=[
-            _picture(name, *drawn)
-            for name in definition.pictures
-            if (drawn := _suited(name, recordings))
-        ],
+        pictures=_pictures(definition.pictures, recordings),
         discussion=[part for part in definition.discussion.strip().split("\n\n") if part],
         sources=definition.source,
         means=_means(result),
@@ -102,9 +98,10 @@ def of_experiment(result: Result) -> str:
     )
 
 
-def _suited(name: str, recordings: list[Recording]) -> list[Recording]:
-    """Those that have the data for a picture."""
-    return [recording for recording in recordings if plots.suits(name, recording)]
+def _pictures(names: list[str], recordings: list[Recording]) -> list[dict[str, str]]:
+    """Each of the recordings that have the data for it."""
+    suited = {name: [r for r in recordings if plots.suits(name, r)] for name in names}
+    return [_picture(name, *some) for name, some in suited.items() if some]
 
 
 def _measures(result: Result) -> Table:
