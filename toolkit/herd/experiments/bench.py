@@ -62,7 +62,9 @@ def _only_one(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise UsageError(f"cannot write to {folder}: {error.strerror}", "--output") from error
+        raise UsageError(
+            f"cannot write to {folder}: {error.strerror}", "name another --output"
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
