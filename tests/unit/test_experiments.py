@@ -11,8 +11,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from herd.errors import HostError, Interrupted, UsageError
-from herd.experiments import bench, claims, cluster, definition, locate, measures, names, result
+from herd.errors import HostError, Interrupted, Unfit, UsageError
+from herd.experiments import (
+    bench,
+    claims,
+    cluster,
+    definition,
+    local,
+    locate,
+    measures,
+    names,
+    result,
+)
 from herd.experiments.lines import Lines
 from herd.experiments.measures import wakeups_per_connection
 from herd.experiments.sweep import configured, design
@@ -477,6 +487,25 @@ def test_a_run_that_failed_or_broke_a_law_has_no_figures(write, folder):
     assert any("a law was broken" in o.why for o in result.load(folder).missing)
     assert not result.load(folder).failed
     assert "can't be told here" in result.load(folder).answer
+
+
+def test_runs_that_cannot_be_done_here_are_noted_and_the_others_go_on(monkeypatch, tmp_path):
+    done, noted = [], {}
+
+    def run(config, picture, crew):
+        if config.strategy == "epoll":
+            raise HostError("no epoll here")
+        done.append((Path(config.output).name, crew))
+
+    monkeypatch.setattr("herd.runner.run", run)
+    sweep = {"strategy": ["accept", "epoll", "reuseport"], "workers": [1, 2], "repeats": 1}
+    runs = design(sweep, {"family": "unix"}).runs()
+    local.perform(runs, tmp_path, lambda run, error: noted.update({run.name: error}))
+    assert sorted(name for name, _ in done) == ["accept-n1-r1", "accept-n2-r1"]
+    assert len({crew for _, crew in done}) == 1  # compiled once
+    assert len(noted) == 6
+    assert {n for n, error in noted.items() if error is None} == {name for name, _ in done}
+    assert isinstance(noted["reuseport-n1-r1"], Unfit)
 
 
 # --- the command
