@@ -76,7 +76,8 @@ def wake_latency(recording: Recording) -> Quantiles:
     """Made runnable → running, ns, of the wakeups that an arrival caused."""
     found = Quantiles()
     for rows in recording.batches("wakeups", ["arrival", "time_ns", "running_ns"]):
-        found.add(_passed(rows.filter(rows["arrival"].is_valid()), "time_ns", "running_ns"))
+        caused = rows["arrival"].is_valid()
+        found.add(_passed(rows, "time_ns", "running_ns").filter(caused).drop_null().to_numpy())
     return found
 
 
@@ -95,7 +96,7 @@ def since_intended(recording: Recording, until: str) -> Quantiles:
     """
     found = Quantiles()
     for rows in recording.batches("connections", ["intended_ns", until]):
-        found.add(_passed(rows, "intended_ns", until))
+        found.add(_passed(rows, "intended_ns", until).drop_null().to_numpy())
     return found
 
 
@@ -119,12 +120,11 @@ def of_first_arrivals(recording: Recording, count: int, columns: list[str]) -> p
     return frame
 
 
-def _passed(rows: pa.Table, start: str, end: str) -> NDArray[np.int64]:
-    """Nanoseconds between two columns, where both are known."""
+def _passed(rows: pa.Table, start: str, end: str) -> pa.ChunkedArray:
+    """Nanoseconds between two columns; null where one of them isn't known."""
     import pyarrow.compute as pc
 
-    found: NDArray[np.int64] = pc.subtract(rows[end], rows[start]).drop_null().to_numpy()
-    return found
+    return pc.subtract(rows[end], rows[start])
 
 
 def codes(column: pa.ChunkedArray, names: Sequence[str]) -> NDArray[np.int64]:

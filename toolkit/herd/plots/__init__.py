@@ -2,8 +2,8 @@
 
 A file defines ``draw(recording) -> Figure``, or ``draw(*recordings)`` if it takes several; its name is the
 picture's, its docstring says what it shows. ``suits(recording) -> bool`` says whether a recording has the
-data for it, and ``NEEDS``, in words, what that is; without them it suits all. With ``PLACE``,
-a number, it is there on the page of each recording that suits it. What else ``draw`` takes by name can be chosen.
+data for it, and ``NEEDS``, in words, what that is; without them it suits all. With ``PLACE``, a number,
+it is there on the page of each recording that suits it. What else ``draw`` takes by name can be chosen.
 Nothing here needs a display, and pyplot with its global state is not used.
 """
 
@@ -105,9 +105,8 @@ def usable(name: str, recordings: list[Recording]) -> list[Recording]:
 
 def suited(recording: Recording) -> list[str]:
     """The pictures for the page of one recording, in their order: those that it has the data for."""
-    places = {name: getattr(_module(name), "PLACE", None) for name in names()}
-    on_page = [name for name, place in places.items() if place is not None]
-    return [name for name in sorted(on_page, key=places.__getitem__) if suits(name, recording)]
+    on_page = [(_module(name).PLACE, name) for name in names() if hasattr(_module(name), "PLACE")]
+    return [name for _, name in sorted(on_page) if suits(name, recording)]
 
 
 def means(name: str) -> str:
