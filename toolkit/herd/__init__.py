@@ -12,15 +12,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from herd.api import run
+    from herd.api import experiment, run
     from herd.errors import HerdError
     from herd.recording.read import Recording, load
 
-__all__ = ["HerdError", "Recording", "__version__", "load", "run"]
+__all__ = ["HerdError", "Recording", "__version__", "experiment", "load", "run"]
 __version__ = "0.1.0"
 
 _WHERE = {
     "run": "herd.api",
+    "experiment": "herd.api",
     "load": "herd.recording.read",
     "Recording": "herd.recording.read",
     "HerdError": "herd.errors",

@@ -45,6 +45,7 @@ def herd() -> None:
       herd diff results/A results/B        what changed, and how sure that is
       herd export results/A -f perfetto    a recording for ui.perfetto.dev, or as CSV
       herd strategies                      what each one should show, and why
+      herd experiment run wake-order       a question, a sweep, and claims that are checked
       herd doctor                          what this host can measure
 
     \b

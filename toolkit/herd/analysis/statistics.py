@@ -31,15 +31,17 @@ class Interval:
     count: int
 
     def __contains__(self, value: float) -> bool:
-        low, high = self._ends()
+        low, high = self.ends
         return low <= value <= high
 
     def overlaps(self, low: float, high: float) -> bool:
         """Whether some of the interval lies between two values."""
-        mine = self._ends()
+        mine = self.ends
         return mine[0] <= high and low <= mine[1]
 
-    def _ends(self) -> tuple[float, float]:
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Where it begins and ends; of one value, there."""
         if self.low is None or self.high is None:
             return self.estimate, self.estimate
         return self.low, self.high

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from herd.compare import Comparison
+    from herd.experiments.result import Result
     from herd.recording.read import Recording
     from herd.runner import Progress
 
@@ -82,3 +83,13 @@ def comparison(found: Comparison, *, as_json: bool, quiet: bool = False) -> None
         for entry in found.unavailable:
             click.echo(f"{entry['strategy']} on {entry['kernel']}: {entry['why']}")
         click.echo(f"recordings: {found.path}")
+
+
+def experiment(found: Result, *, as_json: bool) -> None:
+    """An experiment's claims, likewise."""
+    if as_json:
+        click.echo(json.dumps(found.as_json(), allow_nan=False))
+        return
+    from herd.report.experiment import print_result
+
+    print_result(found, console())
