@@ -1,4 +1,4 @@
-"""A small web server with workers: ``prefork.py shared|reuseport PORT WORKERS``; it ends when its stdin does."""
+"""A small web server: ``prefork.py shared|reuseport PORT WORKERS``; it ends when its input does."""
 
 import http.server
 import os

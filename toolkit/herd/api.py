@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from herd import config as configs
-from herd.errors import HerdError, from_message
+from herd.errors import HerdError, UsageError, from_message
 from herd.recording.read import Recording, load
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def observe(
     :raises HerdError: as ``herd observe`` would have said
     """
     if not duration_s > 0:
-        raise HerdError(f"duration_s: more than 0 seconds, not {duration_s:g}")
+        raise UsageError(f"duration_s: more than 0 seconds, not {duration_s:g}")
     command = ["observe", *_target(target, pid), "--duration", f"{duration_s:g}s"]
     command += ["--probe", probe, "--json"]
     return _recorded(command + (["--output", str(output)] if output else []), check=check)
@@ -65,7 +65,7 @@ def waitqueue(target: str | None = None, *, pid: int | None = None) -> dict[str,
     """Who waits in a live socket's wait queue, and whom the next connection wakes.
 
     :param target: as of :func:`observe`
-    :returns: what ``herd waitqueue --json`` prints: ``listeners``, each with ``waiters``, ``next_wakes``, ``says``
+    :returns: what ``herd waitqueue --json`` prints: ``listeners``, each with ``waiters`` and ``says``
     :raises HerdError: nothing listens there, or this user may not look
     """
     return _answer("waitqueue", target, pid)
