@@ -42,7 +42,7 @@ def test_inspect_tells_who_holds_a_socket_by_address_or_by_process(listener):
     assert port in {int(each["address"].rpartition(":")[2]) for each in held}
 
 
-@pytest.mark.parametrize("look", [herd.inspect, herd.waitqueue, herd.observe])
+@pytest.mark.parametrize("look", [herd.inspect, herd.waitqueue, herd.watch])
 def test_where_nobody_listens_the_error_is_that_of_the_command(look, listener):
     target = f"127.0.0.1:{listener.getsockname()[1]}"
     listener.close()
@@ -52,7 +52,7 @@ def test_where_nobody_listens_the_error_is_that_of_the_command(look, listener):
 
 def test_an_observation_that_would_not_end_is_refused(listener):
     with pytest.raises(UsageError, match="duration_s"):
-        herd.observe(":80", duration_s=0)
+        herd.watch(":80", duration_s=0)
 
 
 def test_a_picture_that_is_not_there_is_named_with_its_nearest():

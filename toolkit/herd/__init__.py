@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from herd.api import draw, inspect, observe, run, waitqueue
+    from herd.api import draw, inspect, run, waitqueue, watch
     from herd.errors import HerdError
     from herd.lessons import live_or_recorded, why_not_live
     from herd.recording.read import Recording, load
@@ -25,16 +25,16 @@ __all__ = [
     "inspect",
     "live_or_recorded",
     "load",
-    "observe",
     "run",
     "waitqueue",
+    "watch",
     "why_not_live",
 ]
 __version__ = "0.1.0"
 
 _WHERE = {
     "run": "herd.api",
-    "observe": "herd.api",
+    "watch": "herd.api",
     "waitqueue": "herd.api",
     "inspect": "herd.api",
     "draw": "herd.api",

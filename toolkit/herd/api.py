@@ -37,7 +37,8 @@ def run(*, check: bool = True, picture: bool = True, **settings: Any) -> Recordi
         return _recorded(command + ([] if picture else ["--no-picture"]), check=check)
 
 
-def observe(
+# Not called observe: the package of that name would hide it once it is imported.
+def watch(
     target: str | None = None,
     *,
     pid: int | None = None,
@@ -45,26 +46,27 @@ def observe(
     probe: str = "auto",
     output: str | Path | None = None,
     check: bool = True,
+    picture: bool = True,
 ) -> Recording:
-    """Watch a server that runs already, for a while.
+    """What ``herd observe`` does: watch a server that runs already, for a while.
 
     :param target: ``:80``, ``127.0.0.1:80``, ``unix:/run/server.sock``; or give ``pid``
     :param duration_s: seconds, more than 0: there is no Ctrl-C to end it
     :param output: folder of the recording; by default a new one in ``results/``
-    :param check: as of :func:`run`
+    :param check: as of :func:`run`; ``picture``, too
     :raises HerdError: as ``herd observe`` would have said
     """
     if not duration_s > 0:
         raise UsageError(f"duration_s: more than 0 seconds, not {duration_s:g}")
     command = ["observe", *_target(target, pid), "--duration", f"{duration_s:g}s"]
-    command += ["--probe", probe, "--json"]
+    command += ["--probe", probe, "--json", *([] if picture else ["--no-picture"])]
     return _recorded(command + (["--output", str(output)] if output else []), check=check)
 
 
 def waitqueue(target: str | None = None, *, pid: int | None = None) -> dict[str, Any]:
     """Who waits in a live socket's wait queue, and whom the next connection wakes.
 
-    :param target: as of :func:`observe`
+    :param target: as of :func:`watch`
     :returns: what ``herd waitqueue --json`` prints: ``listeners``, each with ``waiters`` and ``says``
     :raises HerdError: nothing listens there, or this user may not look
     """
@@ -74,7 +76,7 @@ def waitqueue(target: str | None = None, *, pid: int | None = None) -> dict[str,
 def inspect(target: str | None = None, *, pid: int | None = None) -> dict[str, Any]:
     """How a running server waits, and what to make of it; what it can, it tells without root.
 
-    :param target: as of :func:`observe`
+    :param target: as of :func:`watch`
     :returns: what ``herd inspect --json`` prints: ``listeners``, ``findings``, ``not_seen``
     :raises HerdError: nothing listens there, or this user may not look
     """
