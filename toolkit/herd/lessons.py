@@ -51,8 +51,7 @@ def live_or_recorded(path: str | Path, live: Callable[[], Recording] | None = No
         measured = live() if live else _again(recorded)
         click.echo(f"LIVE, just now: {title(measured.run)}. {where(measured.run)}")
         return measured
-    click.echo(f"RECORDED: {title(recorded.run)}. {where(recorded.run)}")
-    click.echo(f"(not live: {why_not})")
+    click.echo(f"RECORDED ({why_not}): {title(recorded.run)}. {where(recorded.run)}")
     return recorded
 
 
