@@ -88,6 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     wanted = tuple(chosen.names) or ("",)
     sources = [path for path in sorted(SOURCES.glob("*.md")) if path.stem.startswith(wanted)]
+    if not sources:
+        parser.error(f"no lesson begins with {' or '.join(wanted)}; see {SOURCES}")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for path in pool.map(lambda source: build(source, chosen.output), sources):
             sys.stdout.write(f"{path}\n")
