@@ -166,6 +166,12 @@ class Recording:
     def __repr__(self) -> str:
         return f"Recording({str(self.path)!r})"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the words of ``herd report``."""
+        from herd.report.text import as_html
+
+        return as_html(self.summary)
+
 
 def load(path: str | Path) -> Recording:
     """Read a recording.
