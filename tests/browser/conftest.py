@@ -38,7 +38,7 @@ def browser() -> Iterator[Browser]:
 def small(tmp_path_factory) -> Path:
     """Of a recording whose path no line of a narrow window holds."""
     folder = tmp_path_factory.mktemp("pages")
-    recording = folder / "-".join(["a-folder-with-a-long-name"] * 4)
+    recording = folder / "_".join(["a_folder_with_a_long_name"] * 4)
     recording.symlink_to(REFERENCE)
     html.save(html.of_run(load(recording)), folder / "small.html")
     return Path(folder, "small.html")
