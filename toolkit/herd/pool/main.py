@@ -42,8 +42,8 @@ class Pool:
     def __init__(self, spec: Message) -> None:
         self._spec = spec
         self._listen = Listen(spec["host"], spec["port"], spec["backlog"], spec["family"])
-        self._name = spec["strategy"]
-        found = load(self._name)
+        found = load(spec["strategy"])
+        self._name = found.name
         with guarded(f"strategy {self._name} cannot be made", HerdError):
             self._strategy: Strategy = found(spec["options"])
         self._areas = share(spec["area_fd"], LAYOUT, spec["capacity"], spec["workers"])
