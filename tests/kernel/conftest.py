@@ -176,7 +176,15 @@ def _programs() -> set[int]:
 
 def _held() -> set[int]:
     found: set[int] = set()
-    for info in Path("/proc").glob("[0-9]*/fdinfo/*"):
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it, or a descriptor of its, is gone meanwhile
+            found |= _programs_of(process)
+    return found
+
+
+def _programs_of(process: Path) -> set[int]:
+    found: set[int] = set()
+    for info in (process / "fdinfo").iterdir():
         with contextlib.suppress(OSError):
             found.update(map(int, re.findall(r"^prog_id:\s*(\d+)", info.read_text(), re.MULTILINE)))
     return found
