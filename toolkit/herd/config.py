@@ -55,6 +55,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
     work_us: Annotated[float, Meta(ge=0, le=1e7)] = 0.0
     hold_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0
+    block_s: Annotated[float, Meta(ge=0, le=60)] = 0.0
+    block_every: Annotated[int, Meta(ge=1, le=_MAX_CONNECTIONS)] = 100
     batch: Annotated[int, Meta(ge=1, le=65536)] = 1
     seed: int = 1
     probe: str = AUTO
@@ -99,6 +101,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             strategy = find(self.strategy)(options)
             self._check_family(strategy, family)
             self._check_pool(strategy)
+            self._check_block(strategy)
 
     def _check_family(self, strategy: Strategy, family: str) -> None:
         not_there = strategy.unsuited(family)
@@ -116,6 +119,13 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 "leave out --pool threads",
             )
 
+    def _check_block(self, strategy: Strategy) -> None:
+        if self.block_s and not strategy.logs:
+            raise Unfit(
+                f"strategy {self.strategy} cannot block: its workers run another program",
+                "leave out --block",
+            )
+
     def _rate(self, wakeups: float) -> float | str:
         if self.rate == SETTLED and self.load_processes > 1:
             raise UsageError(
@@ -126,7 +136,9 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             return self.rate
         slower = 1.0 if self.kernel == "host" else _EMULATED
         busy_us = (
-            slower * (_CONNECTION_US + _WAKEUP_US * wakeups) + self.work_us + self.hold_s * 1e6
+            slower * (_CONNECTION_US + _WAKEUP_US * wakeups)
+            + self.work_us
+            + (self.hold_s + self.block_s / self.block_every) * 1e6
         )
         return float(f"{min(_FASTEST_DEFAULT, 0.5e6 / busy_us):.3g}")
 
@@ -144,11 +156,11 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         assert self.connections is not None
         slower = 1.0 if self.kernel == "host" else _EMULATED
         per_connection = (
-            1 / self.rate if isinstance(self.rate, float) else slower * 0.05 + self.hold_s
+            1 / self.rate if isinstance(self.rate, float) else slower * 0.05 + self.hold_s + self.block_s
         )
         load = self.duration_s or self.connections * per_connection
         return float(
-            round(30 * slower**0.5 + 2 * load + self.hold_s + 0.05 * slower * self.workers)
+            round(30 * slower**0.5 + 2 * load + self.hold_s + self.block_s + 0.05 * slower * self.workers)
         )
 
     @property

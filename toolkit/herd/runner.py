@@ -175,6 +175,8 @@ class _Run:
                 "backlog": config.backlog,
                 "work_us": config.work_us,
                 "hold_s": config.hold_s,
+                "block_s": config.block_s,
+                "block_every": config.block_every,
                 "batch": config.batch,
                 "cpus": cpus(config.pin.workers),
                 "area_fd": self._pool_fd,

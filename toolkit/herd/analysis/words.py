@@ -39,6 +39,8 @@ def _experiment(run: Mapping[str, Any]) -> list[str]:
         parts.append(f"{config['work_us']:g} µs of work")
     if config["hold_s"]:
         parts.append(f"held {config['hold_s'] * 1000:g} ms")
+    if config.get("block_s"):
+        parts.append(f"1 in {config['block_every']} blocks for {config['block_s'] * 1000:g} ms")
     return parts
 
 

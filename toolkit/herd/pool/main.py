@@ -91,6 +91,8 @@ class Pool:
             self._areas[index],
             work_us=spec["work_us"],
             hold_s=spec["hold_s"],
+            block_s=spec["block_s"],
+            block_every=spec["block_every"],
             batch=spec["batch"],
             blocks=self._strategy.blocks_in_accept,
         )
