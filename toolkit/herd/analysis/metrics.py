@@ -82,6 +82,26 @@ def since_intended(recording: Recording, until: str) -> Quantiles:
     return found
 
 
+def until_first_byte(recording: Recording) -> pd.Series[int]:
+    """When each answered connection should have started → its answer was there, ns."""
+    connections = recording.connections
+    waits: pd.Series[int] = (connections["first_byte_ns"] - connections["intended_ns"]).dropna()
+    return waits
+
+
+def settle_time(recording: Recording) -> pd.Series[int]:
+    """From each arrival until the last worker that it woke, directly or chained, sleeps again, ns.
+
+    :returns: by the number of the arrival; without those of which a worker was not seen to sleep
+    """
+    caused = recording.caused[["arrival", "slept_ns"]]
+    slept = caused.groupby("arrival")["slept_ns"]
+    all_seen = slept.count() == slept.size()
+    arrived = recording.arrivals.dropna(subset="arrival").set_index("arrival")["time_ns"]
+    times: pd.Series[int] = (slept.max()[all_seen] - arrived).dropna()
+    return times
+
+
 def of_first_arrivals(recording: Recording, count: int, columns: list[str]) -> pd.DataFrame:
     """The wakeups of the arrivals up to number ``count``, in the file's order.
 

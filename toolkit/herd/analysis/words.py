@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from herd.config import SETTLED
 from herd.families import mention
 
 
@@ -27,6 +28,10 @@ def _observed(run: Mapping[str, Any]) -> list[str]:
 
 def _experiment(run: Mapping[str, Any]) -> list[str]:
     config = run["config"]
+    if config.get("tokens"):
+        passed = f"{config['tokens']:,} tokens through one pipe"
+        pace = [SETTLED] if config["rate"] == SETTLED else []
+        return [config["strategy"], f"{config['workers']} workers", passed, *pace]
     rate = config["rate"]
     kind = "threads" if config.get("pool") == "threads" else "workers"
     parts = [

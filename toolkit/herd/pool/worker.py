@@ -63,6 +63,11 @@ class Worker:
         self._held: deque[tuple[float, socket.socket]] = deque()
         self._accepts = self._served = self._closed = self._eagain = 0
 
+    @property
+    def cookie(self) -> int:
+        """Of the socket that it accepts on."""
+        return cookie_of(self.listener)
+
     def accept(self) -> bool:
         """Accept one connection and serve it; ``False`` if there was none (EAGAIN)."""
         connection = self.take()
