@@ -1,4 +1,4 @@
-"""Share of connections that were closed 10 ms or more after they should have been held to."""
+"""Share of connections that were closed 20 ms or more after they should have been held to."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ def measure(recording: Recording) -> float | None:
     connections = recording.connections
     held = (connections["closed_ns"] - connections["first_byte_ns"]).dropna()
     late = held - recording.run["config"]["hold_s"] * 1e9
-    return None if held.empty else float((late >= 10_000_000).mean())
+    return None if held.empty else float((late >= 20_000_000).mean())
