@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -53,7 +52,7 @@ METRICS: Final[dict[str, Callable[[Recording], Any]]] = {
 
 
 def tile(reference: Recording, directory: Path, wakeups: int) -> None:
-    """Write a recording of ``wakeups`` rows at least: the reference again and again, each later than the last."""
+    """Write a recording of ``wakeups`` rows at least: the reference over and over."""
     rows = {name: reference.table(name) for name in TABLES}
     copies = -(-wakeups // len(rows["wakeups"]))
     events = sum(len(rows[name]) for name in ("arrivals", "wakeups", "accepts"))
@@ -67,7 +66,10 @@ def tile(reference: Recording, directory: Path, wakeups: int) -> None:
         workers = rows["workers"].copy()
         for count in ("accepts", "served", "wakeups", "wasted"):
             workers[count] *= copies
-        tables.write("workers", pa.Table.from_pandas(workers, TABLES["workers"].arrow(), preserve_index=False))
+        tables.write(
+            "workers",
+            pa.Table.from_pandas(workers, TABLES["workers"].arrow(), preserve_index=False),
+        )
     write.write_json(directory / "run.json", reference.run)
 
 
@@ -87,12 +89,14 @@ def _shifted(name: str, rows: Any, numbers: Any, run: dict[str, Any]) -> pa.Tabl
 
 def measure(metric: str, directory: Path) -> dict[str, float]:
     """Seconds and peak memory (MiB) of one figure; to be called once in a process."""
+    METRICS[metric](load(_REFERENCE))  # what is imported when first used
     recording = load(directory)
     begin = time.perf_counter()
     METRICS[metric](recording)
     seconds = time.perf_counter() - begin
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"seconds": seconds, "mib": peak / 1024}
+    # Not ru_maxrss: a process has that from the one that forked it.
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return {"seconds": seconds, "mib": int(status["VmHWM"].split()[0]) / 1024}
 
 
 def apart(metric: str, directory: Path) -> dict[str, float]:
@@ -111,7 +115,9 @@ def main() -> None:
     parser.add_argument("--wakeups", type=int, nargs="+", default=[10**6, 10**7, 3 * 10**7])
     parser.add_argument("--from", dest="reference", type=Path, default=_REFERENCE, metavar="RUN")
     parser.add_argument("--repeat", type=int, default=3, help="the best of so many (default: 3)")
-    parser.add_argument("--most", type=int, default=10**7, help="wakeups of figures that need whole tables")
+    parser.add_argument(
+        "--most", type=int, default=10**7, help="wakeups of figures that need whole tables"
+    )
     parser.add_argument("--metric", choices=METRICS, help=argparse.SUPPRESS)
     parser.add_argument("--in", dest="directory", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -11,10 +11,22 @@ from types import SimpleNamespace
 
 import pytest
 
-from herd.errors import HostError, Interrupted, UsageError
-from herd.experiments import bench, claims, cluster, definition, locate, measures, names, result
+from herd.errors import HostError, Interrupted, Unfit, UsageError
+from herd.experiments import (
+    bench,
+    claims,
+    cluster,
+    definition,
+    local,
+    locate,
+    measures,
+    names,
+    result,
+)
 from herd.experiments.lines import Lines
+from herd.experiments.measures import wakeups_per_connection
 from herd.experiments.sweep import configured, design
+from herd.recording.read import load
 from herd.report import html
 from tests.recordings import edit_run, reference
 from tests.unit.test_cli import call  # noqa: F401 (a fixture)
@@ -164,10 +176,11 @@ def test_lines_of_keys():
         ("[15, 17]", "[17, 15]", 32, "the lower end comes first"),
         (
             'question = "Who wakes?"',
-            'question = "?"\npictures = ["overvew"]',
+            'question = "?"\npictures = ["heet"]',
             2,
-            "did you mean 'overview",
+            "did you mean 'heat'",
         ),
+        ("[sweep]", 'pictures = ["raster"]\n[sweep]', 3, "picture raster shows one recording"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(write, old, new, line, said):
@@ -309,6 +322,75 @@ def test_comparisons(write, monkeypatch, compare, expected, tolerance, held):
     assert found.measured == "9.5 µs (95%: 9 to 10, 2 repeats)"
 
 
+def test_a_measure_of_several_runs_takes_one_repeat_at_a_time(write, monkeypatch):
+    found = definition.read(write('where = { strategy = "accept" }\n', ""))
+    plan = found.design()
+    measure = measures.Measure(
+        "m", "", "", several=True, function=lambda some: sum(each.value for each in some)
+    )
+    monkeypatch.setattr(measures, "find", lambda name: measure)
+    outcomes = [
+        claims.Outcome(run, SimpleNamespace(value=run.repeat / 2, run={"notes": []}))
+        for run in plan.runs()
+    ]
+    judged = claims.Judge(plan.points, outcomes).judge(found.claims[0])
+    assert judged.measured.startswith("1.5 (95%: 1 to 2, 2 repeats)")
+    lost = [o for o in outcomes if o.run.name != "epoll-n16-r2"]
+    lost.append(
+        claims.Outcome(next(r for r in plan.runs() if r.name == "epoll-n16-r2"), None, "gone")
+    )
+    assert "epoll-n16-r2: gone" in claims.Judge(plan.points, lost).judge(found.claims[0]).why
+
+
+@pytest.mark.parametrize(
+    ("name", "strategy", "value"),
+    [
+        ("wakeups-per-connection", "epoll", 16),
+        ("woke-the-longest-waiting", "accept", 1),
+        ("woke-the-last-to-wait", "accept", 0),
+        ("woke-the-first-worker", "epoll-exclusive", 1),
+        ("woke-the-last-worker", "epoll-exclusive", 0),
+        ("busiest-over-mean", "epoll-exclusive", 16),
+        ("busiest-over-idlest", "epoll-exclusive", None),  # the idlest had none
+        ("busiest-over-idlest", "accept", 13 / 12),
+        ("fairness-jain", "epoll-exclusive", 1 / 16),
+        ("fairness-p", "epoll-exclusive", 0),
+        ("queue-on-arrival", "accept", 1),
+    ],
+)
+def test_measures_of_the_reference_recordings(name, strategy, value):
+    found = measures.find(name).of([load(reference(strategy))])
+    assert found == (None if value is None else pytest.approx(value, abs=0.01))
+
+
+@pytest.mark.parametrize("name", [n for n in measures.names() if not measures.find(n).several])
+def test_every_measure_says_what_it_is_and_measures(name):
+    found = measures.find(name)
+    assert found.means.endswith(".")
+    assert found.of([load(reference("accept"))]) is not None
+
+
+def test_what_no_probe_saw_is_unknown(tmp_path):
+    blind = shutil.copytree(reference("accept"), tmp_path / "blind")
+    edit_run(blind, "host", "probe", value="none")
+    unknown = [n for n in measures.names() if n.startswith(("w", "q"))]
+    assert len(unknown) == 7
+    assert [measures.find(name).of([load(blind)]) for name in unknown] == [None] * 7
+
+
+def test_rank_correlation_with_the_rate(monkeypatch):
+    monkeypatch.setattr(wakeups_per_connection, "measure", lambda each: each.wakeups)
+    runs = [
+        SimpleNamespace(run={"config": {"rate": rate}}, wakeups=wakeups)
+        for rate, wakeups in ((100, 3.0), (200, 2.0), (300, 2.5), (400, 0.1))
+    ]
+    found = measures.find("wakeups-against-rate")
+    assert found.of(runs) == pytest.approx(-0.8)
+    assert found.of(runs[:1]) is None
+    runs[0].wakeups = None
+    assert found.of(runs) is None
+
+
 # --- running it
 
 
@@ -366,8 +448,8 @@ def test_what_ended_early_is_set_aside_and_run_again(write, folder, found):
     bench.run("who", definition.read(write()), folder, perform=perform_with(ended))
     assert sorted(ended) == ["accept-n16-r2", "epoll-n16-r1"]
     assert {p.name for p in folder.glob("*.aside*")} == {
-        "epoll-n16-r1.aside1",
-        "accept-n16-r2.partial.aside1",
+        "epoll-n16-r1.aside1.partial",
+        "accept-n16-r2.aside1.partial",
     }
 
 
@@ -405,6 +487,25 @@ def test_a_run_that_failed_or_broke_a_law_has_no_figures(write, folder):
     assert any("a law was broken" in o.why for o in result.load(folder).missing)
     assert not result.load(folder).failed
     assert "can't be told here" in result.load(folder).answer
+
+
+def test_runs_that_cannot_be_done_here_are_noted_and_the_others_go_on(monkeypatch, tmp_path):
+    done, noted = [], {}
+
+    def run(config, picture, crew):
+        if config.strategy == "epoll":
+            raise HostError("no epoll here")
+        done.append((Path(config.output).name, crew))
+
+    monkeypatch.setattr("herd.runner.run", run)
+    sweep = {"strategy": ["accept", "epoll", "reuseport"], "workers": [1, 2], "repeats": 1}
+    runs = design(sweep, {"family": "unix"}).runs()
+    local.perform(runs, tmp_path, lambda run, error: noted.update({run.name: error}))
+    assert sorted(name for name, _ in done) == ["accept-n1-r1", "accept-n2-r1"]
+    assert len({crew for _, crew in done}) == 1  # compiled once
+    assert len(noted) == 6
+    assert {n for n, error in noted.items() if error is None} == {name for name, _ in done}
+    assert isinstance(noted["reuseport-n1-r1"], Unfit)
 
 
 # --- the command

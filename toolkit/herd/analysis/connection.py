@@ -21,8 +21,8 @@ class Life:
     """What became of one connection.
 
     :param number: its place by when it should have started, from 1
-    :param moments: ns of ``intended``, ``started``, ``established``, ``arrival``, ``accepted``, ``first_byte`` and
-        ``closed``, as far as each is known
+    :param moments: ns of ``intended``, ``started``, ``established``, ``arrival``, ``accepted``,
+        ``first_byte`` and ``closed``, as far as each is known
     :param worker: who accepted it; ``None`` if nobody was seen to
     :param wakeups: rows of the wakeups that its arrival caused
     """

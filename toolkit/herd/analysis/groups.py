@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -98,7 +97,10 @@ def group(recordings: Iterable[Recording], apart: Sequence[str] = ()) -> list[Gr
 
 
 def _at(summary: dict[str, Any], figure: str) -> Any:
-    return reduce(lambda value, key: value and value.get(key), figure.split("."), summary)
+    found: Any = summary
+    for key in figure.split("."):
+        found = found and found.get(key)
+    return found
 
 
 def _settings(recording: Recording, apart: Sequence[str]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -29,7 +31,7 @@ def outcomes(recording: Recording) -> pd.DataFrame:
     counts = np.zeros((size, len(names)), "int64")
     for rows in recording.batches("wakeups", ["worker", "arrival", "outcome"]):
         mine = rows.filter(rows["arrival"].is_valid())
-        cells = mine["worker"].to_numpy() * len(names) + _codes(mine["outcome"], OUTCOMES)
+        cells = mine["worker"].to_numpy() * len(names) + codes(mine["outcome"], OUTCOMES)
         counts += np.bincount(cells, minlength=counts.size).reshape(counts.shape)
     return pd.DataFrame(counts, columns=[*names]).rename_axis("worker")
 
@@ -38,8 +40,23 @@ def causes(recording: Recording) -> dict[str, int]:
     """All wakeups, by what caused them."""
     counts = np.zeros(len(CAUSES) + 1, "int64")
     for rows in recording.batches("wakeups", ["cause"]):
-        counts += np.bincount(_codes(rows["cause"], CAUSES), minlength=len(counts))
+        counts += np.bincount(codes(rows["cause"], CAUSES), minlength=len(counts))
     return dict(zip(CAUSES, counts.tolist(), strict=False))
+
+
+def count(recording: Recording, table: str, column: str) -> int:
+    """Rows of a table in which a column is known."""
+    return sum(len(rows) - rows[column].null_count for rows in recording.batches(table, [column]))
+
+
+def errors(recording: Recording) -> dict[str, int]:
+    """How many connections met each error; errno's names, the most frequent first."""
+    found: Counter[str] = Counter()
+    for rows in recording.batches("connections", ["error"]):
+        found.update(
+            {row["values"]: row["counts"] for row in rows["error"].value_counts().to_pylist()}
+        )
+    return {name: number for name, number in found.most_common() if name is not None}
 
 
 def wasted_cpu_ns(recording: Recording) -> int:
@@ -49,8 +66,8 @@ def wasted_cpu_ns(recording: Recording) -> int:
 
     total = 0
     for rows in recording.batches("wakeups", ["arrival", "outcome", "on_cpu_ns"]):
-        codes = _codes(rows["outcome"], OUTCOMES)
-        wasted = (codes == 1) | (codes == 2)
+        outcome = codes(rows["outcome"], OUTCOMES)
+        wasted = (outcome == 1) | (outcome == 2)
         total += pc.sum(rows["on_cpu_ns"].filter(pa.array(wasted))).as_py() or 0
     return total
 
@@ -59,7 +76,8 @@ def wake_latency(recording: Recording) -> Quantiles:
     """Made runnable → running, ns, of the wakeups that an arrival caused."""
     found = Quantiles()
     for rows in recording.batches("wakeups", ["arrival", "time_ns", "running_ns"]):
-        found.add(_passed(rows.filter(rows["arrival"].is_valid()), "time_ns", "running_ns"))
+        caused = rows["arrival"].is_valid()
+        found.add(_passed(rows, "time_ns", "running_ns").filter(caused).drop_null().to_numpy())
     return found
 
 
@@ -78,7 +96,7 @@ def since_intended(recording: Recording, until: str) -> Quantiles:
     """
     found = Quantiles()
     for rows in recording.batches("connections", ["intended_ns", until]):
-        found.add(_passed(rows, "intended_ns", until))
+        found.add(_passed(rows, "intended_ns", until).drop_null().to_numpy())
     return found
 
 
@@ -122,23 +140,23 @@ def of_first_arrivals(recording: Recording, count: int, columns: list[str]) -> p
     return frame
 
 
-def _passed(rows: pa.Table, start: str, end: str) -> NDArray[np.int64]:
-    """Nanoseconds between two columns, where both are known."""
+def _passed(rows: pa.Table, start: str, end: str) -> pa.ChunkedArray:
+    """Nanoseconds between two columns; null where one of them isn't known."""
     import pyarrow.compute as pc
 
-    found: NDArray[np.int64] = pc.subtract(rows[end], rows[start]).drop_null().to_numpy()
-    return found
+    return pc.subtract(rows[end], rows[start])
 
 
-def _codes(column: pa.ChunkedArray, names: tuple[str, ...]) -> NDArray[np.int64]:
-    """A text column as places in ``names``; ``len(names)`` where it is null."""
+def codes(column: pa.ChunkedArray, names: Sequence[str]) -> NDArray[np.int64]:
+    """A text column as places in ``names``; ``len(names)`` where it is none of them, or null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     merged = column.unify_dictionaries().combine_chunks()
     if not isinstance(merged, pa.DictionaryArray):
         merged = merged.dictionary_encode()
-    places = [names.index(name) for name in merged.dictionary.to_pylist()] + [len(names)]
+    place = {name: number for number, name in enumerate(names)}
+    places = [place.get(name, len(names)) for name in merged.dictionary.to_pylist()] + [len(names)]
     indices = pc.fill_null(merged.indices, len(places) - 1).to_numpy()
     found: NDArray[np.int64] = np.array(places)[indices]
     return found

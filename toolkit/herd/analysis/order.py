@@ -12,12 +12,18 @@ of their own stay where they registered (``registered``), and so do entries of `
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from herd.analysis.metrics import codes
+from herd.recording.schema import TABLES
+
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from herd.recording.read import Recording
@@ -26,47 +32,74 @@ if TYPE_CHECKING:
 
 #: What a worker can be blocked in while it waits for connections.
 LISTENING: Final = ("accept", "epoll", "select", "poll", "io_uring", "signal")
-_COLUMNS: Final = ["time_ns", "worker", "cause", "arrival", "blocked_in", "running_ns", "slept_ns"]
+_COLUMNS: Final = ("time_ns", "worker", "cause", "arrival", "blocked_in", "running_ns", "slept_ns")
 #: Since when one waits that waited before its first wakeup that was seen, and until when who never wakes.
 _EVER: Final = -(1 << 62)
 _NEVER: Final = 1 << 62
-#: Cells of the table arrival x worker that are in memory at a time.
-_CELLS: Final = 1 << 21
+#: Comparisons of a woken worker with another one that are in memory at a time.
+_CELLS: Final = 1 << 22
 
 
 def ranks(recording: Recording) -> pd.DataFrame:
-    """A row for each wakeup that an arrival caused directly, in the order of time.
+    """A row for each wakeup that an arrival caused directly, by arrival, then time.
 
-    It needs the wakeups in the order of each worker's time, and so seven of their columns in memory.
+    Each worker's wakeups must be seen in order: of all rows, a few columns are in memory, 50 bytes a wakeup.
 
     :returns: ``arrival``; ``worker``; ``place``, how many the arrival had woken before; ``waiting``, how many
-        waited for its listener; ``rank``, how many of them had waited longer; ``registered``, how many of them
-        had begun to wait before this one when the recording began. The last three are null where it
+        waited for its listener; ``rank``, how many of them had waited longer; ``registered``, how many of
+        them had begun to wait before this one when the recording began. The last three are null where it
         isn't known to have waited, the last two also where it had waited, as others, since before the
         recording.
     """
-    rows = recording.table("wakeups", _COLUMNS) if "wakeups" not in vars(recording) else None
-    rows = recording.wakeups[_COLUMNS] if rows is None else rows
-    # Not those on the way from a wakeup to accept: they don't end it.
-    rows = rows[rows["running_ns"].notna()].sort_values(["worker", "time_ns"], ignore_index=True)
+    rows = _by_worker(recording)
     waits = _Waits(rows, len(recording.workers))
-    woken = rows[rows["cause"] == "arrival"].sort_values("time_ns", ignore_index=True)
+    direct = np.flatnonzero(rows["direct"])
+    woken = direct[np.lexsort((rows["time_ns"][direct], rows["arrival"][direct]))]
+    arrival, worker = rows["arrival"][woken], rows["worker"][woken]
+    starts = np.flatnonzero(np.diff(arrival, prepend=0))
     listeners = recording.workers["listener"].fillna(0).to_numpy("uint64")
-    return _ranked(woken[["arrival", "time_ns", "worker"]].astype("int64"), waits, listeners)
+    found = [
+        _places(waits, listeners, rows["time_ns"][woken], worker, starts[begin:end], last)
+        for begin, end, last in _parts(starts, len(woken), waits.workers)
+    ]
+    place = np.arange(len(woken)) - np.repeat(starts, np.diff(np.append(starts, len(woken))))
+    return _table(
+        arrival, worker, place, np.concatenate([np.empty((3, 0), "int64"), *found], axis=1)
+    )
+
+
+def _by_worker(recording: Recording) -> dict[str, NDArray[Any]]:
+    """Columns of the wakeups, of one worker after the other, each in the order of time."""
+    nothing = _columns(TABLES["wakeups"].arrow().empty_table())
+    parts = [nothing, *map(_columns, recording.batches("wakeups", _COLUMNS))]
+    rows = {name: np.concatenate([part[name] for part in parts]) for name in nothing}
+    by_time = np.argsort(rows["time_ns"], kind="stable")
+    order = by_time[np.argsort(rows["worker"][by_time].astype("uint16"), kind="stable")]
+    return {name: column[order] for name, column in rows.items()}
+
+
+def _columns(rows: pa.Table) -> dict[str, NDArray[Any]]:
+    # Not those on the way from a wakeup to accept: they don't end it.
+    rows = rows.filter(rows["running_ns"].is_valid())
+    return {
+        "time_ns": rows["time_ns"].to_numpy(),
+        "slept_ns": rows["slept_ns"].fill_null(_NEVER).to_numpy(),
+        "arrival": rows["arrival"].fill_null(0).to_numpy(),
+        "worker": rows["worker"].to_numpy().astype("int64"),
+        "listening": codes(rows["blocked_in"], LISTENING) < len(LISTENING),
+        "direct": codes(rows["cause"], ("arrival",)) == 0,
+    }
 
 
 class _Waits:
     """When each worker waited for connections, and who began first."""
 
-    def __init__(self, rows: pd.DataFrame, workers: int) -> None:
+    def __init__(self, rows: dict[str, NDArray[Any]], workers: int) -> None:
         self.workers = workers
-        listening = rows["blocked_in"].isin(LISTENING).to_numpy()
-        until = rows["time_ns"].to_numpy("int64")
-        slept = rows["slept_ns"].fillna(_NEVER).to_numpy("int64")
-        bounds = np.searchsorted(rows["worker"].to_numpy("int64"), np.arange(workers + 1))
+        bounds = np.searchsorted(rows["worker"], np.arange(workers + 1)).tolist()
         self._of = [
-            _waits_of(slept[low:high], until[low:high], listening[low:high])
-            for low, high in zip(bounds[:-1], bounds[1:], strict=True)
+            _waits_of(*(rows[name][low:high] for name in ("slept_ns", "time_ns", "listening")))
+            for low, high in pairwise(bounds)
         ]
         self.begun = np.array([since[0] if len(since) else _NEVER for since, _ in self._of])
 
@@ -90,53 +123,61 @@ def _waits_of(
     return since[waits], until[waits]
 
 
-def _ranked(woken: pd.DataFrame, waits: _Waits, listeners: NDArray[Any]) -> pd.DataFrame:
-    woken = woken.sort_values(["arrival", "time_ns"], ignore_index=True)
-    first = ~woken["arrival"].duplicated().to_numpy()
-    number = np.cumsum(first) - 1
-    starts = np.flatnonzero(first)
-    worker = woken["worker"].to_numpy()
-    found = np.full((3, len(woken)), -1)
-    step = max(1, _CELLS // waits.workers)
-    for begin in range(0, len(starts), step):
-        part = slice(starts[begin], np.append(starts, len(woken))[min(begin + step, len(starts))])
-        who, row = worker[part], number[part] - begin
-        heads = starts[begin : begin + step]
-        since = waits.since(woken["time_ns"].to_numpy()[heads])
-        # Who sleeps on another listener doesn't wait for this one.
-        since[listeners != listeners[worker[heads]][:, None]] = _NEVER
-        found[:, part] = _places(since, waits.begun, row, who)
-    return _table(woken, np.arange(len(woken)) - starts[number], found)
+def _parts(starts: _Integers, woken: int, workers: int) -> Iterator[tuple[int, int, int]]:
+    """Arrivals, from and to, to look at together, and where the wakeups of the last of them end."""
+    ends = np.append(starts[1:], woken)
+    begin = 0
+    while begin < len(starts):
+        most = starts[begin] + _CELLS // workers
+        end = max(begin + 1, int(np.searchsorted(ends, most, side="right")))
+        yield begin, end, int(ends[end - 1])
+        begin = end
 
 
-def _places(since: _Integers, begun: _Integers, row: _Integers, who: _Integers) -> _Integers:
-    """Of each woken (a row and column of ``since``): how many waited; its ranks; -1: not known."""
-    waits = since < _NEVER
-    mine = since[row, who]
-    waiting = np.where(mine < _NEVER, waits.sum(axis=1)[row], -1)
-    unsure = (waiting < 0) | ((mine == _EVER) & ((since == _EVER).sum(axis=1)[row] > 1))
-    rank = _order(since)[row, who]
-    order = np.argsort(begun, kind="stable")
-    place = np.cumsum(waits[:, order], axis=1)[:, np.argsort(order)] - 1
-    strange = (waiting < 0) | ((begun[who] == _EVER) & ((begun == _EVER).sum() > 1))
+def _places(
+    waits: _Waits,
+    listeners: NDArray[Any],
+    time: _Integers,
+    worker: _Integers,
+    heads: _Integers,
+    last: int,
+) -> _Integers:
+    """How many waited, and both ranks, of each woken by some arrivals; -1: not known.
+
+    :param heads: the first wakeup of each arrival
+    :param last: where the wakeups of the last one end
+    """
+    who = worker[heads[0] : last]
+    row = np.repeat(np.arange(len(heads)), np.diff(np.append(heads, last)))
+    since = waits.since(time[heads])
+    # Who sleeps on another listener doesn't wait for this one.
+    since[listeners != listeners[worker[heads]][:, None]] = _NEVER
+    others, mine = since[row], since[row, who]
+    waited = mine < _NEVER
+    begun, own = waits.begun, waits.begun[who]
+    unsure = (mine == _EVER) & ((since == _EVER).sum(axis=1)[row] > 1)
+    strange = (own == _EVER) & ((begun == _EVER).sum() > 1)
+    rank = (others < mine[:, None]).sum(axis=1)
+    registered = ((others < _NEVER) & (begun < own[:, None])).sum(axis=1)
     return np.array(
-        [waiting, np.where(unsure, -1, rank), np.where(strange, -1, place[row, who])], "int64"
+        [
+            np.where(waited, (since < _NEVER).sum(axis=1)[row], -1),
+            np.where(waited & ~unsure, rank, -1),
+            np.where(waited & ~strange, registered, -1),
+        ]
     )
 
 
-def _order(since: _Integers) -> _Integers:
-    """Each cell's place in its row's ascending order."""
-    found: _Integers = np.argsort(np.argsort(since, axis=1, kind="stable"), axis=1, kind="stable")
-    return found
-
-
-def _table(woken: pd.DataFrame, place: _Integers, found: _Integers) -> pd.DataFrame:
+def _table(
+    arrival: _Integers, worker: _Integers, place: _Integers, found: _Integers
+) -> pd.DataFrame:
     import pandas as pd
 
+    names = ("waiting", "rank", "registered")
     known = {
-        name: pd.array(values, "Int64")
-        for name, values in zip(("waiting", "rank", "registered"), found, strict=True)
+        name: pd.array(np.where(values < 0, 0, values), "Int64")
+        for name, values in zip(names, found, strict=True)
     }
-    for values in known.values():
-        values[values < 0] = pd.NA
-    return woken[["arrival", "worker"]].assign(place=place, **known)
+    for values, column in zip(found, known.values(), strict=True):
+        column[values < 0] = pd.NA
+    return pd.DataFrame({"arrival": arrival, "worker": worker, "place": place} | known)

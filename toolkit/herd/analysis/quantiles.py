@@ -69,7 +69,8 @@ class Quantiles:
         below = np.floor(places).astype("int64")
         above = np.minimum(below + 1, self.count - 1)
         low, high = self._ordered(below), self._ordered(above)
-        return low + (high - low) * (places - below)
+        found: NDArray[np.float64] = low + (high - low) * (places - below)
+        return found
 
     def curve(self, points: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The cumulative distribution: values, ascending, and the share of all that is no larger.

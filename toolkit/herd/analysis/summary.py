@@ -35,7 +35,7 @@ def summarise(recording: Recording) -> dict[str, Any]:
         "ended_by": run["ended_by"],
         "notes": run["notes"],
         "connections": _connections(recording),
-        "arrivals": len(recording.arrivals) if seen(recording) else None,
+        "arrivals": metrics.count(recording, "arrivals", "arrival") if seen(recording) else None,
         "accepts": accepts,
         "signals": _signals(recording),
         "wakeups": wakeups,
@@ -73,12 +73,14 @@ def _connections(recording: Recording) -> dict[str, Any]:
     attempted = recording.run["load"]["attempted"]
     if attempted is None:
         return dict.fromkeys(("attempted", "established", "failed", "errors"))
-    answered = int(recording.connections["error"].isna().sum())
+    errors = metrics.errors(recording)
+    # What was interrupted before it ended has no row, and no error.
+    ended = metrics.count(recording, "connections", "intended_ns")
     return {
         "attempted": attempted,
-        "established": int(recording.connections["established_ns"].notna().sum()),
-        "failed": attempted - answered,
-        "errors": _errors(recording),
+        "established": metrics.count(recording, "connections", "established_ns"),
+        "failed": attempted - ended + sum(errors.values()),
+        "errors": errors,
     }
 
 
@@ -86,12 +88,6 @@ def _signals(recording: Recording) -> int | None:
     """Signals that told workers of connections; ``None`` where nobody counted them."""
     signals = recording.workers["signals"]
     return int(signals.sum()) if signals.notna().all() else None
-
-
-def _errors(recording: Recording) -> dict[str, int]:
-    """How many connections met each error; errno's names."""
-    counts = recording.connections["error"].value_counts()
-    return {str(name): int(count) for name, count in counts.items() if count}
 
 
 def seen(recording: Recording) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -62,7 +63,9 @@ def _only_one(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise UsageError(f"cannot write to {folder}: {error.strerror}", "--output") from error
+        raise UsageError(
+            f"cannot write to {folder}: {error.strerror}", "name another --output"
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
@@ -155,13 +158,14 @@ class _Bench:
         return complete
 
     def _set_aside(self, directory: Path) -> None:
-        if not directory.exists():
-            return
-        for number in range(1, 1000):
-            refuge = directory.with_name(f"{directory.name}.aside{number}")
-            if not refuge.exists():
-                directory.rename(refuge)
-                return
+        """Give it a name that says that it is partial, for whoever looks for recordings here."""
+        if directory.exists():
+            name = directory.name.removesuffix(write.PARTIAL)
+            places = (
+                directory.with_name(f"{name}.aside{number}{write.PARTIAL}")
+                for number in itertools.count(1)
+            )
+            directory.rename(next(place for place in places if not place.exists()))
 
     def _write(self) -> None:
         write.write_json(self._folder / FILE, msgspec.to_builtins(self._state))

@@ -25,6 +25,8 @@ from herd.experiments.sweep import DEFAULTS, Design, flat, matching, nested, swe
 Words = Annotated[str, Meta(min_length=1)]
 #: Of a run's keys those that the experiment decides itself.
 _OWN_KEYS: Final = ("output",)
+#: What may be changed when runs are there.
+_AFTERWARDS: Final = ("discussion", "pictures")
 _UNKNOWN_FIELD: Final = re.compile(r"Object contains unknown field `(.*)`")
 _PERCENT: Final = re.compile(r"(\d+(?:\.\d+)?) ?%")
 
@@ -77,9 +79,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     sweep: dict[str, Any]
     claims: Annotated[list[Claim], Meta(min_length=1)]
     source: list[Source] = []
-    discussion: str = (
-        ""  #: what its authors make of their results; the only thing written afterwards
-    )
+    discussion: str = ""  #: what its authors make of their results, written afterwards
     pictures: list[str] = []  #: on its page
     run: dict[str, Any] = {}
     quick: Quick = Quick()
@@ -94,7 +94,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     @property
     def digest(self) -> str:
         """The same as long as what decides runs and claims is the same."""
-        decides = {k: v for k, v in msgspec.to_builtins(self).items() if k != "discussion"}
+        decides = {k: v for k, v in msgspec.to_builtins(self).items() if k not in _AFTERWARDS}
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
@@ -151,6 +151,8 @@ class _Check:
             with self._at("pictures", number):
                 if name not in plots.names():
                     raise unknown("picture", name, plots.names())
+                if not plots.several(name):
+                    raise UsageError(f"picture {name} shows one recording, and these are many")
 
     def _check_sweep(self, found: Definition) -> None:
         self._check_axes(found.sweep, "sweep")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from herd.crew import Crew
-from herd.errors import HerdError, Interrupted, Unfit, UsageError
+from herd.errors import HerdError, HostError, Interrupted, Unfit, UsageError
 from herd.experiments.sweep import Run, configured, kind
 
 #: Told of each run that ended: the error, or ``None`` where its recording is in its place.
@@ -22,7 +22,21 @@ def perform(runs: Sequence[Run], folder: Path, note: Note) -> None:
     :raises UsageError: nothing can be written there
     """
     for (kernel, _), group in itertools.groupby(runs, kind):
-        (_here if kernel == "host" else _there)(list(group), folder, note)
+        if fit := _fit(group, note):
+            (_here if kernel == "host" else _there)(fit, folder, note)
+
+
+def _fit(runs: Iterable[Run], note: Note) -> list[Run]:
+    """Those whose strategy can do what is asked of it."""
+    found = []
+    for run in runs:
+        try:
+            run.point.config.resolved()
+        except Unfit as error:
+            note(run, error)
+        else:
+            found.append(run)
+    return found
 
 
 def _here(runs: list[Run], folder: Path, note: Note) -> None:
@@ -33,10 +47,8 @@ def _here(runs: list[Run], folder: Path, note: Note) -> None:
         for run, config in zip(runs, configs, strict=True):
             try:
                 runner.run(config, picture=False, crew=crew)
-            except (Interrupted, UsageError) as error:
-                if not isinstance(error, Unfit):
-                    raise
-                note(run, error)
+            except (Interrupted, UsageError):
+                raise
             except HerdError as error:
                 note(run, error)
             else:
@@ -50,9 +62,7 @@ def _there(runs: list[Run], folder: Path, note: Note) -> None:
     configs = [configured(run, str(folder / run.name)) for run in runs]
     try:
         results = run_all(configs, picture=False)
-    except Interrupted:
-        raise
-    except HerdError as error:  # no such kernel, nothing to boot it with
+    except HostError as error:  # no such kernel, nothing to boot it with
         results = [error] * len(runs)
     for run, result in zip(runs, results, strict=True):
         note(run, result if isinstance(result, HerdError) else None)

@@ -2,8 +2,8 @@
 
 A file defines ``draw(recording) -> Figure``, or ``draw(*recordings)`` if it takes several; its name is the
 picture's, its docstring says what it shows. ``suits(recording) -> bool`` says whether a recording has the
-data for it, and ``NEEDS``, in words, what that is; without them it suits all. With ``ON_PAGE = True`` it is on the
-page of each recording that suits it. What else ``draw`` takes by name can be chosen.
+data for it, and ``NEEDS``, in words, what that is; without them it suits all. With ``PLACE``, a number,
+it is there on the page of each recording that suits it. What else ``draw`` takes by name can be chosen.
 Nothing here needs a display, and pyplot with its global state is not used.
 """
 
@@ -104,9 +104,9 @@ def usable(name: str, recordings: list[Recording]) -> list[Recording]:
 
 
 def suited(recording: Recording) -> list[str]:
-    """The pictures for the page of one recording: those that it has the data for."""
-    on_page = [name for name in names() if getattr(_module(name), "ON_PAGE", False)]
-    return [name for name in on_page if suits(name, recording)]
+    """The pictures for the page of one recording, in their order: those that it has the data for."""
+    on_page = [(_module(name).PLACE, name) for name in names() if hasattr(_module(name), "PLACE")]
+    return [name for _, name in sorted(on_page) if suits(name, recording)]
 
 
 def means(name: str) -> str:

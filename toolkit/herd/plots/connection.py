@@ -27,7 +27,10 @@ _MOMENTS: Final = {
     "closed": "closed",
 }
 _KERNEL: Final = ("arrival", "accepted")
-NEEDS: Final = "its own clients' rows, with the ports that accepts name: not unix sockets, not herd observe"
+NEEDS: Final = (
+    "its own clients' rows, with the ports that accepts name: not unix sockets, not herd observe"
+)
+PLACE: Final = 4
 
 
 def suits(recording: Recording) -> bool:
@@ -51,7 +54,12 @@ def draw(recording: Recording, connection: int | None = None) -> Figure:
     found = life(recording, connection)
     _style.headline(figure, _answer(recording, found), where)
     which = "the median one" if connection is None else f"number {connection}"
-    _style.dress(axes, f"Its life ({which}); grey: runnable, not yet running", "µs since it should have started", "who")
+    _style.dress(
+        axes,
+        f"Its life ({which}); grey: runnable, not yet running",
+        "µs since it should have started",
+        "who",
+    )
     labels = _moments(axes, found) + _woken(axes, found, len(_MOMENTS))
     figure.set_figheight(2.2 + 0.38 * len(labels))
     axes.set_yticks(range(len(labels)), labels, fontsize=11)

@@ -56,6 +56,9 @@ def _bars(axes: Axes, groups: list[Group], figure: str) -> None:
             axes.errorbar(
                 mean.estimate, row, xerr=[[below], [above]], color="black", capsize=5, linewidth=1.5
             )
-            end, text = mean.high, f"{text} ({_style.digits(mean.low)} to {_style.digits(mean.high)})"
+            end, text = (
+                mean.high,
+                f"{text} ({_style.digits(mean.low)} to {_style.digits(mean.high)})",
+            )
         axes.annotate(text, (end, row), va="center", fontsize=11)
     axes.margins(x=0.35)

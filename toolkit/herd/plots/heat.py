@@ -37,7 +37,10 @@ def draw(*recordings: Recording) -> Figure:
     note = _style.where_all(recording.run for recording in recordings)
     _style.headline(figure, "Strategies and what they cost", note)
     _style.dress(
-        axes, "Each column from its least (light) to its greatest (dark); ?: unknown", "figure", "runs"
+        axes,
+        "Each column from its least (light) to its greatest (dark); ?: unknown",
+        "figure",
+        "runs",
     )
     values = np.array([[_value(one, figure_of) for figure_of in _COLUMNS] for one in groups])
     _table(axes, values)
@@ -59,7 +62,13 @@ def _table(axes: Axes, values: NDArray[np.float64]) -> None:
     from matplotlib import colormaps
 
     shades = np.apply_along_axis(_shade, 0, values)
-    axes.imshow(shades, cmap=colormaps["Blues"].with_extremes(bad="#EDEDED"), vmin=0, vmax=1.25, aspect="auto")
+    axes.imshow(
+        shades,
+        cmap=colormaps["Blues"].with_extremes(bad="#EDEDED"),
+        vmin=0,
+        vmax=1.25,
+        aspect="auto",
+    )
     for (row, column), value in np.ndenumerate(values):
         ink = "white" if shades[row, column] > 0.75 else "black"
         text = "?" if np.isnan(value) else _style.digits(value)

@@ -30,7 +30,6 @@ _PANELS: Final = {
     "Wake latency (runnable → running)": metrics.wake_latency,
 }
 NEEDS: Final = _style.WAKEUPS
-ON_PAGE: Final = True
 
 
 def suits(recording: Recording) -> bool:
@@ -43,9 +42,13 @@ def draw(*recordings: Recording) -> Figure:
     groups = group(recordings)
     figure = _style.figure(15, 6 + 0.3 * len(groups))
     _style.headline(
-        figure, "How long they waited" + _style.bands(groups), _style.where_all(r.run for r in recordings)
+        figure,
+        "How long they waited" + _style.bands(groups),
+        _style.where_all(r.run for r in recordings),
     )
-    for axes, (title, measure) in zip(figure.subplots(1, 2, sharey=True), _PANELS.items(), strict=True):
+    for axes, (title, measure) in zip(
+        figure.subplots(1, 2, sharey=True), _PANELS.items(), strict=True
+    ):
         _style.dress(axes, title, "µs (logarithmic)", "share of all that took no longer")
         axes.set_xscale("log")
         for number, one in enumerate(groups):
@@ -101,4 +104,6 @@ def _marks(axes: Axes) -> None:
         axes.axhline(share, color="#999999", linewidth=0.8, linestyle=":", zorder=0)
         # p99 and p999 lie too near each other for two names on one side.
         place, side = (0.005, "left") if name == "p999" else (0.995, "right")
-        axes.text(place, share, name, transform=right, ha=side, va="top", fontsize=10, color="#666666")
+        axes.text(
+            place, share, name, transform=right, ha=side, va="top", fontsize=10, color="#666666"
+        )

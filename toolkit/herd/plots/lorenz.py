@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Of more workers, only so many points of a curve are drawn.
 _POINTS: Final = 65
 NEEDS: Final = _style.ACCEPTS
-ON_PAGE: Final = True
+PLACE: Final = 3
 
 
 def suits(recording: Recording) -> bool:
@@ -35,12 +35,19 @@ def draw(*recordings: Recording) -> Figure:
     figure = _style.figure(9, 8 + 0.25 * len(known))
     axes = figure.add_subplot()
     _style.headline(
-        figure, "How even are the shares?" + _style.bands(known), _style.where_all(r.run for r in recordings)
+        figure,
+        "How even are the shares?" + _style.bands(known),
+        _style.where_all(r.run for r in recordings),
     )
     _style.dress(
-        axes, "Connections of the idlest workers", "share of the workers, the idlest first", "share of the connections"
+        axes,
+        "Connections of the idlest workers",
+        "share of the workers, the idlest first",
+        "share of the connections",
     )
-    axes.plot([0, 1], [0, 1], color="#888888", linestyle=":", linewidth=2, label="even: Gini 0, Jain 1")
+    axes.plot(
+        [0, 1], [0, 1], color="#888888", linestyle=":", linewidth=2, label="even: Gini 0, Jain 1"
+    )
     for number, one in enumerate(known):
         _curve(axes, one, _style.line(number))
     if not known:

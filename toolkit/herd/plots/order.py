@@ -1,4 +1,4 @@
-"""Whom each arrival woke first, against its place in the queue just then: by time waited, and as registered."""
+"""Whom each arrival woke first, against its place in the queue: by time waited, and as registered."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: In more cells than this, side by side, no number can be read.
 _LEGIBLE: Final = 20
 NEEDS: Final = _style.WAKEUPS
-ON_PAGE: Final = True
+PLACE: Final = 2
 
 
 def suits(recording: Recording) -> bool:
@@ -52,6 +52,8 @@ def rule(first: pd.DataFrame) -> tuple[str, float] | None:
 
     :param first: the first wakeup of each arrival, as :func:`herd.analysis.order.ranks` has it
     """
+    import pandas as pd
+
     some = first[(first["waiting"] > 1).fillna(False)]
     last = some["waiting"] - 1
     shares = {
@@ -60,7 +62,7 @@ def rule(first: pd.DataFrame) -> tuple[str, float] | None:
         "the first registered": (some["registered"] == 0).mean(),
         "the last registered": (some["registered"] == last).mean(),
     }
-    known: dict[str, Any] = {name: share for name, share in shares.items() if share == share}
+    known = {name: float(share) for name, share in shares.items() if not pd.isna(share)}
     return max(known.items(), key=lambda item: item[1]) if known else None
 
 
@@ -84,7 +86,13 @@ def _cells(axes: Axes, workers: int, first: pd.DataFrame | None, column: str) ->
     np.add.at(cells, places, 1)
     edges = (-0.5, workers - 0.5, -0.5, workers - 0.5)
     axes.imshow(
-        cells, cmap="Blues", vmin=0, aspect="auto", origin="lower", extent=edges, interpolation="nearest"
+        cells,
+        cmap="Blues",
+        vmin=0,
+        aspect="auto",
+        origin="lower",
+        extent=edges,
+        interpolation="nearest",
     )
     if workers <= _LEGIBLE:
         _numbers(axes, cells)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from matplotlib.colors import ListedColormap
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: Beyond that many columns nobody can follow one.
 _ARRIVALS: Final = 120
 _OUTCOMES: Final = tuple(_style.OUTCOME_COLOURS)
-ON_PAGE: Final = True
+PLACE: Final = 1
 
 
 def suits(_: Recording) -> bool:
@@ -58,7 +58,7 @@ def _answer(recording: Recording) -> str:
 
 def _who(axes: Axes, recording: Recording) -> None:
     workers = recording.run["config"]["workers"]
-    arrivals = sum(map(len, recording.batches("arrivals", ["arrival"])))
+    arrivals = metrics.count(recording, "arrivals", "arrival")
     shown = min(arrivals, _ARRIVALS)
     title = "Who woke at which arrival"
     if shown < arrivals:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _WORKERS: Final = 16
 _CALL_COLOURS: Final = ("#004D80", "#0064A0", "#0072B2", "#2A8CC4", "#4FA3D1", "#74B8DD")
 NEEDS: Final = "calls of kernel functions: record with --probe functions"
-ON_PAGE: Final = True
+PLACE: Final = 5
 
 
 def suits(recording: Recording) -> bool:

@@ -54,13 +54,13 @@ def draw(recording: Recording) -> Figure:
 
 def _arrivals(recording: Recording, total: int) -> int:
     """Of how many arrivals the wakeups can be shown."""
-    arrivals = sum(map(len, recording.batches("arrivals", ["arrival"])))
+    arrivals = metrics.count(recording, "arrivals", "arrival")
     return arrivals if total <= _WAKEUPS else max(1, arrivals * _WAKEUPS // total)
 
 
 def _ticks(axes: Axes, rows: pd.DataFrame, begin: int, height: float) -> None:
     # The productive ones last: they are few, and must not be hidden.
-    for outcome, colour in reversed(_style.OUTCOME_COLOURS.items()):
+    for outcome, colour in reversed([*_style.OUTCOME_COLOURS.items()]):
         mine = rows[rows["outcome"] == outcome]
         axes.plot(
             (mine["time_ns"].to_numpy("int64") - begin) / 1e6,

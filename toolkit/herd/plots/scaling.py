@@ -34,7 +34,11 @@ def draw(*recordings: Recording) -> Figure:
     figure = _style.figure(12, 7)
     axes = figure.add_subplot()
     note = _style.where_all(recording.run for recording in recordings)
-    _style.headline(figure, "Wakeups per connection against the number of workers" + _style.bands(group(recordings)), note)
+    _style.headline(
+        figure,
+        "Wakeups per connection against the number of workers" + _style.bands(group(recordings)),
+        note,
+    )
     _style.dress(
         axes,
         "Coloured: measured; black dots: predicted before the run",
@@ -82,9 +86,7 @@ def _workers(one: Group) -> int:
     return int(one.run["config"]["workers"])
 
 
-def _line(
-    axes: Axes, name: str, points: list[_Point], style: dict[str, Any]
-) -> None:
+def _line(axes: Axes, name: str, points: list[_Point], style: dict[str, Any]) -> None:
     workers = [n for n, _, _ in points]
     means = [measured.estimate for _, measured, _ in points]
     repeats = max(measured.count for _, measured, _ in points)
@@ -99,7 +101,9 @@ def _line(
     )
     foreseen = [(n, expected) for n, _, expected in points if expected is not None]
     if foreseen:
-        axes.plot(*zip(*foreseen, strict=True), color="black", linestyle=":", linewidth=1.5, zorder=3)
+        axes.plot(
+            *zip(*foreseen, strict=True), color="black", linestyle=":", linewidth=1.5, zorder=3
+        )
 
 
 def _labels(axes: Axes, lines: dict[str, list[_Point]]) -> None:

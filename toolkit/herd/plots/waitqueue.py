@@ -20,7 +20,7 @@ _LEGIBLE: Final = 128
 _COLOURS: Final = {True: "#0072B2", False: "#E69F00"}
 _WAKES: Final = "#CC3311"
 NEEDS: Final = "the wait queue as it was: record with --snapshot"
-ON_PAGE: Final = True
+PLACE: Final = 6
 
 
 def suits(recording: Recording) -> bool:

@@ -85,7 +85,7 @@ def of_experiment(result: Result) -> str:
         where=where(recordings[0].run) if recordings else "nothing was recorded",
         broken=[],  # a run that broke a law is left out, and listed as missing
         claims=[claim.as_json() | {"name": claim.statement} for claim in result.claims],
-        pictures=[_picture(name, *recordings) for name in definition.pictures if recordings],
+        pictures=_pictures(definition.pictures, recordings),
         discussion=[part for part in definition.discussion.strip().split("\n\n") if part],
         sources=definition.source,
         means=_means(result),
@@ -96,6 +96,12 @@ def of_experiment(result: Result) -> str:
         repeat=repeat.of_experiment(result),
         recorded=f"Begun {state.started_at} with herd {state.herd}, in {result.path}.",
     )
+
+
+def _pictures(names: list[str], recordings: list[Recording]) -> list[dict[str, str]]:
+    """Each of the recordings that have the data for it."""
+    suited = {name: [r for r in recordings if plots.suits(name, r)] for name in names}
+    return [_picture(name, *some) for name, some in suited.items() if some]
 
 
 def _measures(result: Result) -> Table:

@@ -1,4 +1,4 @@
-"""CPU time of all workers ÷ that of all CPUs they may use, from the first connection to the last: 1 is full."""
+"""CPU time of all workers ÷ that of all CPUs they may use, while connections come: 1 is full."""
 
 from __future__ import annotations
 

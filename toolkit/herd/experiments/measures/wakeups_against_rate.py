@@ -16,7 +16,8 @@ def measure_several(recordings: Sequence[Recording]) -> float | None:
     from scipy.stats import spearmanr
 
     rates = [recording.run["config"]["rate"] for recording in recordings]
-    herds = [wakeups_per_connection.measure(recording) for recording in recordings]
-    if None in herds or len(set(rates)) < 2:
+    seen = [wakeups_per_connection.measure(recording) for recording in recordings]
+    herds = [each for each in seen if each is not None]
+    if len(herds) < len(rates) or len(set(rates)) < 2:
         return None
     return float(spearmanr(rates, herds).statistic)
