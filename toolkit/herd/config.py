@@ -169,14 +169,11 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def _patience(self) -> float:
         """Generous: only a run that hangs should meet it."""
         slower = 1.0 if self.kernel == "host" else _EMULATED
-        per_connection = (
-            1 / self.rate if isinstance(self.rate, float) else slower * 0.05 + self.hold_s + self.block_s
-        )
+        held = self.hold_s + self.block_s
+        per_connection = 1 / self.rate if isinstance(self.rate, float) else slower * 0.05 + held
         load = self.duration_s or (self.connections or 0) * per_connection
         load += (self.tokens or 0) * slower * _TOKEN_S * (1 + self.workers)
-        return float(
-            round(30 * slower**0.5 + 2 * load + self.hold_s + self.block_s + 0.05 * slower * self.workers)
-        )
+        return float(round(30 * slower**0.5 + 2 * load + held + 0.05 * slower * self.workers))
 
     @property
     def label(self) -> str:

@@ -100,12 +100,12 @@ _FAMILY = (
 _HOLD = "How long a worker keeps a connection open; one that blocks in accept sleeps meanwhile.  [default: 0]"
 
 _BLOCK = (
-    "How long a worker sleeps after it has answered one connection of --block-every: until then it does nothing"
-    " else.  [default: 0]"
+    "How long a worker hangs after every so many answers (--block-every): it sleeps, and does nothing else."
+    "  [default: 0]"
 )
 _BLOCK_EVERY = (
-    "Which of the connections that a worker serves block it; workers begin to count at different numbers, so that"
-    " they don't block at once.  [default: 100]"
+    "Each worker hangs on every so many connections that it serves. They begin to count at different numbers,"
+    " so that they don't hang at once.  [default: 100]"
 )
 
 _POOL = (

@@ -293,7 +293,7 @@ def _check_expected(claim: Claim, full: Design) -> None:
     if isinstance(claim.expected, str):
         values = [point.value(claim.expected) for point in full.points]
         if claim.of or not all(isinstance(value, int | float) for value in values):
-            numbers = ["workers", "connections", "rate", "work_us", "hold_s", "block_s", "batch", "backlog"]
+            numbers = ["workers", "connections", "rate", "work_us", "hold_s", "batch", "backlog"]
             raise unknown("config key with a number", claim.expected, numbers)
 
 

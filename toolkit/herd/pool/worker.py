@@ -26,8 +26,8 @@ class Worker:
 
     :param work_us: CPU time to spend on each connection
     :param hold_s: how long a connection stays open after the answer
-    :param block_s: how long it sleeps after each ``block_every``-th answer; workers in turn: they begin to count
-        at numbers that are evenly apart
+    :param block_s: how long it sleeps after each ``block_every``-th answer; workers begin to count at
+        numbers that are evenly apart
     :param batch: how many connections :meth:`drain` takes at the most
     """
 

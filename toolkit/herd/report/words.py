@@ -53,7 +53,8 @@ def question(summary: dict[str, Any]) -> str:
         server = summary["title"].partition(",")[0]
         return f"{server}: whom does a connection wake, and is it worth fixing?"
     if config.get("tokens"):
-        return f"How many context switches does a token take through a pipe on which {count} wait with {config['strategy']}?"
+        waits = f"on which {count} wait with {config['strategy']}"
+        return f"How many context switches does a token take through a pipe {waits}?"
     waiters = "one worker that waits" if count == 1 else f"{count} workers that wait"
     kind = waiters.replace("worker", "thread") if config.get("pool") == "threads" else waiters
     return f"How many of {kind} with {config['strategy']} does one connection wake?"

@@ -1,4 +1,4 @@
-"""The parent of workers that pass tokens: as ``herd.pool.main``, and it is told ``{"do": "put", "token": 0}``.
+"""The parent of workers that pass tokens: as ``herd.pool.main``, and told ``{"do": "put", "token": 0}``.
 
 Who takes the last token says ``finished``.
 """

@@ -42,9 +42,7 @@ def run(config: RunConfig, progress: Progress) -> Recording:
 class _Run:
     """The state of one run."""
 
-    def __init__(
-        self, config: RunConfig, directory: Path, aside: Path, progress: Progress
-    ) -> None:
+    def __init__(self, config: RunConfig, directory: Path, aside: Path, progress: Progress) -> None:
         from herd.host.metadata import metadata
 
         assert config.tokens is not None
