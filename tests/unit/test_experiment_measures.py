@@ -50,6 +50,17 @@ def test_an_arrival_whose_herd_is_not_all_asleep_has_no_settle_time(copy):
     assert of("settle-time", Recording(copy)) is None
 
 
+def test_time_on_a_cpu_is_that_of_wakeups_by_an_arrival(copy):
+    def strange(rows):
+        rows[0] |= {"arrival": None, "on_cpu_ns": 10**9}
+
+    edit_table(copy, "wakeups", strange)
+    by_worker = Recording(copy).caused.groupby("worker")["on_cpu_ns"].sum()
+    assert by_worker.sum() < 10**9
+    expected = by_worker.sum() / 200 / 1000
+    assert of("on-cpu-per-connection", Recording(copy)) == pytest.approx(expected)
+
+
 def test_who_waited_and_who_was_closed_late_is_counted(copy):
     def delay(rows):
         for row in rows:

@@ -72,6 +72,16 @@ def wasted_cpu_ns(recording: Recording) -> int:
     return total
 
 
+def caused_cpu_ns(recording: Recording) -> int:
+    """The workers' time on a CPU in wakeups that an arrival caused; not what the waker spent."""
+    import pyarrow.compute as pc
+
+    total = 0
+    for rows in recording.batches("wakeups", ["arrival", "on_cpu_ns"]):
+        total += pc.sum(rows["on_cpu_ns"].filter(rows["arrival"].is_valid())).as_py() or 0
+    return total
+
+
 def wake_latency(recording: Recording) -> Quantiles:
     """Made runnable → running, ns, of the wakeups that an arrival caused."""
     found = Quantiles()
