@@ -1,14 +1,14 @@
 # What each target needs, scripts/setup.sh provides; when all is there that takes under a second.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test servers check format clean
+.PHONY: help setup demo test servers notebooks check format clean
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
-SOURCES := toolkit tests
+SOURCES := toolkit tests notebooks
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Packages, .venv, kernel headers for bcc, mounts: whatever is missing
 	@scripts/setup.sh
@@ -25,6 +25,9 @@ servers: ## Start, look at and drive real servers; docs/servers.md is written an
 	@scripts/setup.sh servers
 	$(BIN)/python -m herd.observe.servers >docs/servers.new
 	mv docs/servers.new docs/servers.md
+
+notebooks: setup ## Execute the lessons, on recordings, and write them anew from notebooks/src
+	$(BIN)/python notebooks/build.py
 
 check: setup ## Lint, format and types
 	$(BIN)/ruff check $(SOURCES)

@@ -26,7 +26,7 @@ def outcomes(recording: Recording) -> pd.DataFrame:
     """Wakeups that an arrival caused: a row a worker, a column an outcome, and :data:`UNDECIDED`."""
     import pandas as pd
 
-    size = int(recording.run["config"]["workers"])
+    size = recording.size("workers")
     names = (*OUTCOMES, UNDECIDED)
     counts = np.zeros((size, len(names)), "int64")
     for rows in recording.batches("wakeups", ["worker", "arrival", "outcome"]):

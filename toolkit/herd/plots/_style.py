@@ -143,7 +143,7 @@ def where_all(runs: Iterable[Mapping[str, Any]]) -> str:
 def bands(groups: Iterable[Group]) -> str:
     """The end of a headline, where some runs repeat one another."""
     repeated = any(len(group.recordings) > 1 for group in groups)
-    return f" (repeats: mean, and where it lies with {CONFIDENCE:.0%})" if repeated else ""
+    return f" (repeats: mean and {CONFIDENCE:.0%} interval)" if repeated else ""
 
 
 def label(name: str, repeats: int) -> str:

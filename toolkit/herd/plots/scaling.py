@@ -36,7 +36,7 @@ def draw(*recordings: Recording) -> Figure:
     note = _style.where_all(recording.run for recording in recordings)
     _style.headline(
         figure,
-        "Wakeups per connection against the number of workers" + _style.bands(group(recordings)),
+        "How the herd grows" + _style.bands(group(recordings)),
         note,
     )
     _style.dress(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from herd.recording.schema import TABLES, VERSION
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    import pyarrow.parquet
 
 
 class Recording:
@@ -61,32 +63,53 @@ class Recording:
         frame: pd.DataFrame = arrow.to_pandas(types_mapper=_nullable().get)
         return frame
 
-    def batches(self, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    def size(self, name: str) -> int:
+        """Rows of a table, without reading them."""
+        with self._opened(name) as file:
+            return int(file.metadata.num_rows)
+
+    def batches(self, name: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """A table's rows in the file's order, a row group at a time: memory doesn't grow with the recording.
 
-        :param columns: only these are read
+        :param columns: only these are read, in this order; all by default
         :returns: a table that is in memory already is not read again: it comes in one piece, as it is there
         """
         import pyarrow as pa
 
+        schema = TABLES[name].arrow()
+        wanted = [schema.field(column) for column in columns or schema.names]
         loaded: pd.DataFrame | None = self.__dict__.get(name)
         if loaded is not None:
-            yield pa.Table.from_pandas(loaded[[*columns]], preserve_index=False)
+            part = loaded[[field.name for field in wanted]]
+            yield pa.Table.from_pandas(part, preserve_index=False)
             return
-        yield from self._row_groups(name, columns)
+        with self._opened(name) as file:
+            there = [field.name for field in wanted if field.name in file.schema_arrow.names]
+            for number in range(file.num_row_groups):
+                yield _with_all(file.read_row_group(number, there), wanted)
 
-    def _row_groups(self, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
-        import pyarrow.parquet as pq
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[pyarrow.parquet.ParquetFile]:
+        import pyarrow.parquet
 
         path = self.path / f"{name}.parquet"
-        wanted = [field for field in TABLES[name].arrow() if field.name in columns]
+        if not path.is_file():
+            raise UsageError(f"{self.path} has no {path.name}", "it was copied without it")
         try:
-            with pq.ParquetFile(path) as file:
-                there = [field.name for field in wanted if field.name in file.schema_arrow.names]
-                for number in range(file.num_row_groups):
-                    yield _with_all(file.read_row_group(number, there), wanted)
+            with pyarrow.parquet.ParquetFile(path) as file:
+                yield file
         except (OSError, ValueError) as error:
             raise UsageError(f"cannot read {path}: {error}") from error
+
+    def export(self, name: str, output: str | Path | None = None) -> Path:
+        """Write it in another format: ``perfetto``, ``csv``, ``speedscope``; never over something.
+
+        :param output: the file or folder; by default in the recording's folder
+        :returns: where it is
+        """
+        from herd.export import export
+
+        return export(self, name, Path(output) if output else None)
 
     @cached_property
     def connections(self) -> pd.DataFrame:
@@ -143,6 +166,12 @@ class Recording:
     def __repr__(self) -> str:
         return f"Recording({str(self.path)!r})"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the words of ``herd report``."""
+        from herd.report.text import as_html
+
+        return as_html(self.summary)
+
 
 def load(path: str | Path) -> Recording:
     """Read a recording.
@@ -159,7 +188,7 @@ def _with_all(group: pa.Table, wanted: Sequence[pa.Field]) -> pa.Table:
     for field in wanted:
         if field.name not in group.column_names:
             group = group.append_column(field, pa.nulls(len(group), field.type))
-    return group
+    return group.select([field.name for field in wanted])
 
 
 def _nullable() -> dict[Any, Any]:
