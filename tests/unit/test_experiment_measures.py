@@ -11,7 +11,7 @@ import pytest
 
 from herd.analysis import integrity
 from herd.config import parse
-from herd.errors import Unfit
+from herd.errors import Unfit, UsageError
 from herd.experiments import measures
 from herd.experiments.sweep import design
 from herd.pool.worker import Worker
@@ -87,7 +87,7 @@ def test_without_a_probe_queue_delay_and_settle_time_are_unknown(copy):
     edit_run(copy, "host", "probe", value="none")
     edit_table(copy, "accepts", lambda rows: [row.update(queue_delay_ns=None) for row in rows])
     recording = Recording(copy)
-    for name in ("queue-delay-p99", "queue-delay-max", "settle-time"):
+    for name in ("queue-delay-p99", "settle-time"):
         assert of(name, recording) is None
 
 
@@ -123,6 +123,8 @@ def test_tokens_take_a_strategy_that_needs_no_more_than_a_descriptor():
     for wrong in ({"strategy": "dispatcher"}, {"pool": "threads"}):
         with pytest.raises(Unfit, match="cannot wait for tokens"):
             parse({"tokens": 10} | wrong).resolved()
+    with pytest.raises(UsageError, match="not both"):
+        parse({"tokens": 10, "connections": 10}).resolved()
 
 
 def test_workers_do_not_hang_at_once(monkeypatch):

@@ -137,8 +137,12 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
         if not find(self.strategy).waits_on_pipes or self.pool != "processes":
             raise Unfit(
-                f"strategy {self.strategy} cannot wait for tokens in {self.pool}",
+                f"strategy {self.strategy} in {self.pool} cannot wait for tokens",
                 "tokens are passed by processes that wait as accept, select, poll or epoll do",
+            )
+        if self.connections:
+            raise UsageError(
+                "a run has tokens or connections, not both", "leave out tokens, or connections"
             )
 
     def _rate(self, wakeups: float) -> float | str:
