@@ -89,4 +89,4 @@ def test_interrupted_it_ends_at_once_and_keeps_what_there_is(herd, with_tokens):
 def test_who_cannot_wait_on_a_pipe_is_refused(herd, with_tokens):
     done = herd("run", *with_tokens(10, "-s", "reuseport"))
     assert done.returncode == 2
-    assert "reuseport cannot wait for tokens" in done.stderr
+    assert "reuseport in processes cannot wait for tokens" in done.stderr
