@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from herd.experiments import bench, definition
 from herd.recording.read import load
 from herd.report import html
 from tests.conftest import CHROMIUM
 from tests.larger import larger
+from tests.unit.test_experiments import FILE, perform_with
 
 REFERENCE = Path(__file__).parents[2] / "results/reference/epoll-n16"
 #: By which the large recording has more wakeups.
@@ -34,9 +36,23 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory) -> Path:
-    path = Path(tmp_path_factory.mktemp("pages"), "small.html")
-    html.save(html.of_run(load(REFERENCE)), path)
-    return path
+    """Of a recording whose path no line of a narrow window holds."""
+    folder = tmp_path_factory.mktemp("pages")
+    recording = folder / "_".join(["a_folder_with_a_long_name"] * 4)
+    recording.symlink_to(REFERENCE)
+    html.save(html.of_run(load(recording)), folder / "small.html")
+    return Path(folder, "small.html")
+
+
+@pytest.fixture(scope="session")
+def experiment(tmp_path_factory) -> Path:
+    """Of an experiment, done by copying reference recordings."""
+    folder = tmp_path_factory.mktemp("experiment")
+    (folder / "who.toml").write_text(FILE)
+    asked = definition.read(folder / "who.toml")
+    result = bench.run("who", asked, folder / "who", perform=perform_with([]))
+    html.save(html.of_experiment(result), folder / "who.html")
+    return Path(folder, "who.html")
 
 
 @pytest.fixture(scope="session")

@@ -274,6 +274,22 @@ def test_everything_that_answers_can_be_reached_by_tab(page):
     assert {"theme", "kind", "workers", "in", "all", "canvas"} <= reached
 
 
+# --- an experiment
+
+
+def test_an_experiment_says_its_question_and_answer_and_its_claims_sort(visit, experiment):
+    page = visit(experiment)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Who wakes?")
+    expect(page.locator("#answer")).to_have_text("2 of 2 claims held.")
+    claims = page.get_by_role("region", name="Claims")
+    expect(claims.locator("tbody tr").first).to_contain_text("accept wakes one")
+    for _ in range(2):
+        claims.get_by_role("columnheader", name="claim").get_by_role("button").click()
+    expect(claims.locator("tbody tr").first).to_contain_text("epoll wakes sixteen times as many")
+    page.set_viewport_size({"width": 360, "height": 900})
+    page.wait_for_function("document.documentElement.scrollWidth === 360")
+
+
 # --- a large recording
 
 
