@@ -34,6 +34,8 @@ CONFIGS = {
         "port": 8080,
         "work_us": 12.5,
         "hold_s": 0.25,
+        "block_s": 0.125,
+        "block_every": 40,
         "seed": 9,
         "probe": "none",
         "output": 'results/a "quoted" one',
@@ -45,6 +47,7 @@ CONFIGS = {
     "a whole number as rate": {"rate": 500},
     "a duration": {"duration_s": 2},
     "a unix socket": {"family": "unix"},
+    "tokens": {"tokens": 500, "rate": "settled"},
 }
 
 
@@ -78,7 +81,7 @@ def test_resolving_twice_changes_nothing(values):
 def test_what_was_asked_for_is_kept_when_defaults_are_filled_in():
     asked = CONFIGS["everything set"]
     resolved = msgspec.to_builtins(parse(asked).resolved())
-    assert resolved == asked
+    assert resolved == asked | {"tokens": None}  # these and connections exclude one another
 
 
 def test_a_file_is_read_and_flags_win(tmp_path):

@@ -367,15 +367,17 @@ def test_measures_of_the_reference_recordings(name, strategy, value):
 def test_every_measure_says_what_it_is_and_measures(name):
     found = measures.find(name)
     assert found.means.endswith(".")
-    assert found.of([load(reference("accept"))]) is not None
+    value = found.of([load(reference("accept"))])
+    assert (value is None) == name.endswith("-per-token")  # its workers passed none
 
 
 def test_what_no_probe_saw_is_unknown(tmp_path):
     blind = shutil.copytree(reference("accept"), tmp_path / "blind")
     edit_run(blind, "host", "probe", value="none")
-    unknown = [n for n in measures.names() if n.startswith(("w", "q"))]
-    assert len(unknown) == 7
-    assert [measures.find(name).of([load(blind)]) for name in unknown] == [None] * 7
+    seen = ("wakeups", "woke", "queue-on", "settle", "on-cpu")
+    unknown = [name for name in measures.names() if name.startswith(seen)]
+    assert len(unknown) == 9
+    assert [measures.find(name).of([load(blind)]) for name in unknown] == [None] * 9
 
 
 def test_rank_correlation_with_the_rate(monkeypatch):

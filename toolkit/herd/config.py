@@ -27,6 +27,8 @@ _MAX_SECONDS: Final = 365 * 86400
 # Roughly what one connection and one wakeup keep a machine busy for; leaves workers idle in between.
 _CONNECTION_US: Final = 200.0
 _WAKEUP_US: Final = 10.0
+#: One of the workers that a token may wake.
+_TOKEN_S: Final = 20e-6
 #: How much slower an emulated guest is: measured 10 to 20.
 _EMULATED: Final = 20.0
 _FASTEST_DEFAULT: Final = 500.0
@@ -45,6 +47,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     strategy: str = "accept"
     workers: Annotated[int, Meta(ge=1, le=MAX_WORKERS)] = 8
     pool: Literal["processes", "threads"] = "processes"
+    tokens: Annotated[int, Meta(ge=1, le=_MAX_CONNECTIONS)] | None = None
     connections: Annotated[int, Meta(ge=1, le=_MAX_CONNECTIONS)] | None = None
     rate: Annotated[float, Meta(gt=0, le=1e6)] | str = AUTO
     duration_s: Annotated[float, Meta(gt=0, le=_MAX_SECONDS)] | None = None
@@ -55,6 +58,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
     work_us: Annotated[float, Meta(ge=0, le=1e7)] = 0.0
     hold_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0
+    block_s: Annotated[float, Meta(ge=0, le=60)] = 0.0
+    block_every: Annotated[int, Meta(ge=1, le=_MAX_CONNECTIONS)] = 100
     batch: Annotated[int, Meta(ge=1, le=65536)] = 1
     seed: int = 1
     probe: str = AUTO
@@ -87,6 +92,9 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             "connections": self._connections(rate),
             "options": options,
         }
+        if self.tokens:
+            self._check_tokens()
+            changes |= {"connections": None, "probe": "none"}
         resolved = msgspec.structs.replace(self, **changes)
         if self.timeout_s is None:
             resolved = msgspec.structs.replace(resolved, timeout_s=resolved._patience())
@@ -99,6 +107,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             strategy = find(self.strategy)(options)
             self._check_family(strategy, family)
             self._check_pool(strategy)
+            self._check_block(strategy)
 
     def _check_family(self, strategy: Strategy, family: str) -> None:
         not_there = strategy.unsuited(family)
@@ -116,6 +125,26 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 "leave out --pool threads",
             )
 
+    def _check_block(self, strategy: Strategy) -> None:
+        if self.block_s and not strategy.logs:
+            raise Unfit(
+                f"strategy {self.strategy} cannot block: its workers run another program",
+                "leave out --block",
+            )
+
+    def _check_tokens(self) -> None:
+        from herd.strategies import find
+
+        if not find(self.strategy).waits_on_pipes or self.pool != "processes":
+            raise Unfit(
+                f"strategy {self.strategy} in {self.pool} cannot wait for tokens",
+                "tokens are passed by processes that wait as accept, select, poll or epoll do",
+            )
+        if self.connections:
+            raise UsageError(
+                "a run has tokens or connections, not both", "leave out tokens, or connections"
+            )
+
     def _rate(self, wakeups: float) -> float | str:
         if self.rate == SETTLED and self.load_processes > 1:
             raise UsageError(
@@ -126,7 +155,9 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             return self.rate
         slower = 1.0 if self.kernel == "host" else _EMULATED
         busy_us = (
-            slower * (_CONNECTION_US + _WAKEUP_US * wakeups) + self.work_us + self.hold_s * 1e6
+            slower * (_CONNECTION_US + _WAKEUP_US * wakeups)
+            + self.work_us
+            + (self.hold_s + self.block_s / self.block_every) * 1e6
         )
         return float(f"{min(_FASTEST_DEFAULT, 0.5e6 / busy_us):.3g}")
 
@@ -141,15 +172,12 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def _patience(self) -> float:
         """Generous: only a run that hangs should meet it."""
-        assert self.connections is not None
         slower = 1.0 if self.kernel == "host" else _EMULATED
-        per_connection = (
-            1 / self.rate if isinstance(self.rate, float) else slower * 0.05 + self.hold_s
-        )
-        load = self.duration_s or self.connections * per_connection
-        return float(
-            round(30 * slower**0.5 + 2 * load + self.hold_s + 0.05 * slower * self.workers)
-        )
+        held = self.hold_s + self.block_s
+        per_connection = 1 / self.rate if isinstance(self.rate, float) else slower * 0.05 + held
+        load = self.duration_s or (self.connections or 0) * per_connection
+        load += (self.tokens or 0) * slower * _TOKEN_S * (1 + self.workers)
+        return float(round(30 * slower**0.5 + 2 * load + held + 0.05 * slower * self.workers))
 
     @property
     def label(self) -> str:

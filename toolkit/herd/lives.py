@@ -41,7 +41,7 @@ class Lives:
         self._workers = workers
         self._loads = loads
         patience_s = _STALLED_S if facts.logs else _UNANSWERED_S
-        self._stall = Stall(patience_s + config.hold_s + config.work_us / 1e6)
+        self._stall = Stall(patience_s + config.hold_s + config.block_s + config.work_us / 1e6)
 
     def note_exit(self, message: Message) -> None:
         """Some have ended, by order or not."""

@@ -31,6 +31,7 @@ from herd.recording.read import Recording
 from herd.strategies import find as find_strategy
 from herd.strategies import reference
 from herd.supervisor import Supervisor
+from herd.tokens import runner as tokens
 from herd.traffic.log import LAYOUT as LOAD_LAYOUT
 
 _START_DELAY_NS: Final = 5_000_000
@@ -61,6 +62,8 @@ def run(
     why_not = strategies.unavailable(config.strategy)
     if why_not:
         raise HostError(f"strategy {config.strategy} cannot run here: {why_not}", "herd strategies")
+    if config.tokens:
+        return tokens.run(config, progress)
     limits.check(config)
     directory, aside = write.place(config.output, config.label)
     if crew is not None:
@@ -185,6 +188,8 @@ class _Run:
                 "backlog": config.backlog,
                 "work_us": config.work_us,
                 "hold_s": config.hold_s,
+                "block_s": config.block_s,
+                "block_every": config.block_every,
                 "batch": config.batch,
                 "cpus": cpus(config.pin.workers),
                 "area_fd": self._pool_fd,

@@ -8,6 +8,7 @@ from herd import families
 from herd.analysis import metrics
 from herd.analysis.deaths import explained
 from herd.analysis.summary import seen
+from herd.config import SETTLED
 from herd.recording.schema import ACCEPT_FUNCTIONS, SIGNAL_FUNCTION, WAKE_FUNCTIONS
 
 if TYPE_CHECKING:
@@ -23,10 +24,13 @@ def check(recording: Recording) -> dict[str, Any]:
         ``name``, ``ok`` (``None``: can't be told without a probe) and ``detail``
     """
     run = recording.run
-    overflows, drops = (_grown(run, counter) for counter in ("ListenOverflows", "ListenDrops"))
-    lost = run["probe"]["lost"]
     # Somebody else's server may turn connections away, or end: that is its affair, and told as a note.
     ours = not run.get("observed")
+    if run["config"].get("tokens"):
+        checks = [_complete(run), _tokens(recording), _processes(run)]
+        return _laws(checks, None, None, None)
+    overflows, drops = (_grown(run, counter) for counter in ("ListenOverflows", "ListenDrops"))
+    lost = run["probe"]["lost"]
     checks = [
         _complete(run),
         *([_connections(recording), _accounts(recording)] if ours else [_followed(recording)]),
@@ -37,6 +41,12 @@ def check(recording: Recording) -> dict[str, Any]:
     ]
     if ours:
         checks += [_turned_away(recording, overflows, drops), _processes(run)]
+    return _laws(checks, lost, overflows, drops)
+
+
+def _laws(
+    checks: list[dict[str, Any]], lost: int | None, overflows: int | None, drops: int | None
+) -> dict[str, Any]:
     return {
         "ok": all(c["ok"] is not False for c in checks),
         "events_lost": lost,
@@ -69,6 +79,16 @@ def _turned_away(recording: Recording, overflows: int | None, drops: int | None)
         )
         ok = not told
     return _law("no listener turned a connection away", ok, refused)
+
+
+def _tokens(recording: Recording) -> dict[str, Any]:
+    """Each is taken once; all but the last are passed on, or none is."""
+    config = recording.run["config"]
+    wanted = config["tokens"]
+    put = 1 if config["rate"] != SETTLED else wanted
+    taken, passed = (int(recording.workers[count].sum()) for count in ("accepts", "served"))
+    detail = f"{wanted} wanted, {taken} taken by the workers, {passed} passed on, {put} put in"
+    return _law("tokens = taken = passed on + put in", wanted == taken == passed + put, detail)
 
 
 def _complete(run: dict[str, Any]) -> dict[str, Any]:

@@ -72,6 +72,16 @@ def wasted_cpu_ns(recording: Recording) -> int:
     return total
 
 
+def caused_cpu_ns(recording: Recording) -> int:
+    """The workers' time on a CPU in wakeups that an arrival caused; not what the waker spent."""
+    import pyarrow.compute as pc
+
+    total = 0
+    for rows in recording.batches("wakeups", ["arrival", "on_cpu_ns"]):
+        total += pc.sum(rows["on_cpu_ns"].filter(rows["arrival"].is_valid())).as_py() or 0
+    return total
+
+
 def wake_latency(recording: Recording) -> Quantiles:
     """Made runnable → running, ns, of the wakeups that an arrival caused."""
     found = Quantiles()
@@ -98,6 +108,26 @@ def since_intended(recording: Recording, until: str) -> Quantiles:
     for rows in recording.batches("connections", ["intended_ns", until]):
         found.add(_passed(rows, "intended_ns", until).drop_null().to_numpy())
     return found
+
+
+def until_first_byte(recording: Recording) -> pd.Series[int]:
+    """When each answered connection should have started → its answer was there, ns."""
+    connections = recording.connections
+    waits: pd.Series[int] = (connections["first_byte_ns"] - connections["intended_ns"]).dropna()
+    return waits
+
+
+def settle_time(recording: Recording) -> pd.Series[int]:
+    """From each arrival until the last worker that it woke, directly or chained, sleeps again, ns.
+
+    :returns: by the number of the arrival; without those of which a worker was not seen to sleep
+    """
+    caused = recording.caused[["arrival", "slept_ns"]]
+    slept = caused.groupby("arrival")["slept_ns"]
+    all_seen = slept.count() == slept.size()
+    arrived = recording.arrivals.dropna(subset="arrival").set_index("arrival")["time_ns"]
+    times: pd.Series[int] = (slept.max()[all_seen] - arrived).dropna()
+    return times
 
 
 def of_first_arrivals(recording: Recording, count: int, columns: list[str]) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from herd.config import SETTLED
 from herd.families import mention
 
 
@@ -27,6 +28,10 @@ def _observed(run: Mapping[str, Any]) -> list[str]:
 
 def _experiment(run: Mapping[str, Any]) -> list[str]:
     config = run["config"]
+    if config.get("tokens"):
+        passed = f"{config['tokens']:,} tokens through one pipe"
+        pace = [SETTLED] if config["rate"] == SETTLED else []
+        return [config["strategy"], f"{config['workers']} workers", passed, *pace]
     rate = config["rate"]
     kind = "threads" if config.get("pool") == "threads" else "workers"
     parts = [
@@ -39,6 +44,8 @@ def _experiment(run: Mapping[str, Any]) -> list[str]:
         parts.append(f"{config['work_us']:g} µs of work")
     if config["hold_s"]:
         parts.append(f"held {config['hold_s'] * 1000:g} ms")
+    if config.get("block_s"):
+        parts.append(f"1 in {config['block_every']} blocks for {config['block_s'] * 1000:g} ms")
     return parts
 
 

@@ -99,6 +99,15 @@ _FAMILY = (
 )
 _HOLD = "How long a worker keeps a connection open; one that blocks in accept sleeps meanwhile.  [default: 0]"
 
+_BLOCK = (
+    "How long a worker hangs after every so many answers (--block-every): it sleeps, and does nothing else."
+    "  [default: 0]"
+)
+_BLOCK_EVERY = (
+    "Each worker hangs on every so many connections that it serves. They begin to count at different numbers,"
+    " so that they don't hang at once.  [default: 100]"
+)
+
 _POOL = (
     "What workers are. Threads share one descriptor table, and Python's global lock: its wakeups count as a"
     " lock's.  [default: processes]"
@@ -139,6 +148,8 @@ _OPTIONS = (
         help="CPU time a worker spends per connection, µs.  [default: 0]",
     ),
     click.option("--hold", "hold_s", type=Seconds(), help=_HOLD),
+    click.option("--block", "block_s", type=Seconds(), help=_BLOCK),
+    click.option("--block-every", type=int, help=_BLOCK_EVERY),
     click.option("--batch", type=int, help=_BATCH),
     click.option(
         "--pin",

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from herd.compare import ALL
-from herd.config import RunConfig, as_dict, parse
+from herd.config import SETTLED, RunConfig, as_dict, parse
 from herd.errors import Unfit
 from herd.strategies import find, names, predict
 
@@ -90,6 +90,9 @@ def kind(run: Run) -> tuple[str, str]:
 
 def _seconds(config: RunConfig) -> float:
     wakeups = predict(config.strategy, config.options, config.workers).expected
+    if config.tokens:
+        each = _CONNECTION_S + _WAKEUP_S * wakeups if config.rate == SETTLED else 2 * _WAKEUP_S
+        return _RUN_S + _WORKER_S * config.workers + config.tokens * each
     if config.duration_s:
         load = config.duration_s
     elif isinstance(config.rate, float):
@@ -110,8 +113,10 @@ def design(sweep: Mapping[str, Any], fixed: Mapping[str, Any]) -> Design:
     axes = swept(sweep)
     points: dict[str, Point] = {}
     for values in itertools.product(*axes.values()):
-        point = _point(dict(zip(axes, values, strict=True)), flat(fixed))
-        points.setdefault(point.label, point)
+        settings = dict(zip(axes, values, strict=True))
+        if _has_choices(flat(fixed) | settings):
+            point = _point(settings, flat(fixed))
+            points.setdefault(point.label, point)
     return Design(tuple(points.values()), plain["repeats"], plain["seed"])
 
 
@@ -121,6 +126,16 @@ def swept(sweep: Mapping[str, Any]) -> dict[str, list[Any]]:
     if axes.get("strategy") == ALL:
         axes["strategy"] = names()
     return axes
+
+
+def _has_choices(settings: Mapping[str, Any]) -> bool:
+    """Whether what is chosen can be chosen of this strategy: two may have an option with other choices."""
+    options = find(settings.get("strategy", RunConfig().strategy)).options
+    chosen = {option: settings.get(f"options.{option.name}") for option in options}
+    return all(
+        value is None or not option.choices or value in option.choices
+        for option, value in chosen.items()
+    )
 
 
 def _point(settings: dict[str, Any], fixed: dict[str, Any]) -> Point:

@@ -14,7 +14,7 @@ from typing import Final, NoReturn, Protocol
 from herd.area import Area
 from herd.pool.log import READY, SERVING
 from herd.pool.usage import note_own
-from herd.pool.worker import Worker, cookie_of
+from herd.pool.worker import Worker
 from herd.process import die_with_parent
 from herd.strategies import Strategy
 
@@ -50,7 +50,7 @@ class Plan:
         worker = self.worker(index)
         strategy.prepare(worker)
         area["pid"] = threading.get_native_id()
-        area["cookie"] = cookie_of(worker.listener)
+        area["cookie"] = worker.cookie
         area["state"] = READY
         os.write(self.ready, b"\n")
         signal.sigwait({GO})

@@ -39,8 +39,9 @@ _PROGRAM: Final = "a worker's program must wait for connections on descriptor 0,
 class Pool:
     """The workers of one run."""
 
-    def __init__(self, spec: Message) -> None:
+    def __init__(self, spec: Message, channel: Channel) -> None:
         self._spec = spec
+        self._channel = channel
         self._listen = Listen(spec["host"], spec["port"], spec["backlog"], spec["family"])
         found = load(spec["strategy"])
         self._name = found.name
@@ -53,10 +54,9 @@ class Pool:
 
     def start(self) -> None:
         """Open the port and fork the workers, one after the other: they register in their order."""
-        self.listener = self._open()
-        self._listen = self._listen.on(self.listener)
+        self.listener = self.open()
         told, tell = os.pipe()
-        plan = Plan(self._strategy, self._worker, self._areas, self._spec["cpus"], tell)
+        plan = Plan(self._strategy, self.make_worker, self._areas, self._spec["cpus"], tell)
         home = _HOMES[self._spec["pool"]](plan)
         signal.pthread_sigmask(signal.SIG_BLOCK, {GO, signal.SIGTERM})
         gc.freeze()  # what is there now stays shared: a collection in a worker would copy its pages
@@ -68,9 +68,12 @@ class Pool:
         os.close(told)
         os.close(tell)
 
-    def _open(self) -> socket.socket:
+    def open(self) -> socket.socket:
+        """What the workers inherit."""
         with guarded(f"strategy {self._name} failed in open", HerdError):
-            return self._listening()
+            listener = self._listening()
+        self._listen = self._listen.on(listener)
+        return listener
 
     def _listening(self) -> socket.socket:
         try:
@@ -81,7 +84,8 @@ class Pool:
                 hint = f"choose another --port, or see who has it: ss -ltnp sport = :{self._listen.port}"
             raise HerdError(f"cannot listen on {self._listen}: {error.strerror}", hint) from error
 
-    def _worker(self, index: int) -> Worker:
+    def make_worker(self, index: int) -> Worker:
+        """In a worker."""
         spec = self._spec
         return Worker(
             index,
@@ -91,6 +95,8 @@ class Pool:
             self._areas[index],
             work_us=spec["work_us"],
             hold_s=spec["hold_s"],
+            block_s=spec["block_s"],
+            block_every=spec["block_every"],
             batch=spec["batch"],
             blocks=self._strategy.blocks_in_accept,
         )
@@ -187,6 +193,14 @@ class Pool:
         cpu_us = int(usage.ru_utime * 1e6) + int(usage.ru_stime * 1e6)
         note_end(area, Usage(cpu_us, usage.ru_nvcsw, usage.ru_nivcsw), usage)
 
+    def obey(self, order: Message) -> None:
+        """Do what the controller says."""
+        if order["do"] == "go":
+            self.go()
+            self._channel.send({"event": "waiting"})
+        elif order["do"] == "stop":
+            self._channel.send({"event": "stopped", "ended": self.stop()})
+
     def stop(self, grace: float = 2.0) -> list[Message]:
         """End the workers: SIGTERM, and SIGKILL for one that doesn't; returns how each ended."""
         ended = self._signal_and_reap(signal.SIGTERM, grace)
@@ -228,18 +242,10 @@ def _watch(pool: Pool, channel: Channel, child_ended: int) -> None:
         for message in pool.reap():
             channel.send(message)
         while order := channel.receive():
-            _obey(pool, channel, order)
+            pool.obey(order)
 
 
-def _obey(pool: Pool, channel: Channel, order: Message) -> None:
-    if order["do"] == "go":
-        pool.go()
-        channel.send({"event": "waiting"})
-    elif order["do"] == "stop":
-        channel.send({"event": "stopped", "ended": pool.stop()})
-
-
-def main() -> None:
+def main(kind: type[Pool] = Pool) -> None:
     """Serve one run."""
     channel = serve()
     child_ended, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -250,7 +256,7 @@ def main() -> None:
         return
     pool = None
     try:
-        pool = Pool(spec)
+        pool = kind(spec, channel)
         pool.start()
         channel.send(
             {"event": "ready", "port": pool.port, "tids": pool.tids, "cookies": pool.cookies()}

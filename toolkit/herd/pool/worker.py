@@ -26,6 +26,8 @@ class Worker:
 
     :param work_us: CPU time to spend on each connection
     :param hold_s: how long a connection stays open after the answer
+    :param block_s: how long it sleeps after each ``block_every``-th answer; workers begin to count at
+        numbers that are evenly apart
     :param batch: how many connections :meth:`drain` takes at the most
     """
 
@@ -39,6 +41,8 @@ class Worker:
         *,
         work_us: float,
         hold_s: float,
+        block_s: float,
+        block_every: int,
         batch: int,
         blocks: bool,
     ) -> None:
@@ -51,10 +55,18 @@ class Worker:
         self._work_ns = int(work_us * 1000)
         self.work_us = work_us
         self.hold_s = hold_s
+        self._block_s = block_s
+        self._block_every = block_every
+        self._until_block = block_every - index * block_every // workers
         self._batch = batch
         self._blocks = blocks
         self._held: deque[tuple[float, socket.socket]] = deque()
         self._accepts = self._served = self._closed = self._eagain = 0
+
+    @property
+    def cookie(self) -> int:
+        """Of the socket that it accepts on."""
+        return cookie_of(self.listener)
 
     def accept(self) -> bool:
         """Accept one connection and serve it; ``False`` if there was none (EAGAIN)."""
@@ -112,12 +124,21 @@ class Worker:
             self.failed()
         self._served += 1
         self._area["served"] = self._served
+        if self._block_s:
+            self._block()
         if self.hold_s and not self._blocks:
             self._held.append((time.monotonic() + self.hold_s, connection))
             return
         if self.hold_s:
             time.sleep(self.hold_s)
         self._close(connection)
+
+    def _block(self) -> None:
+        """Hang now and then; the client has its answer, so that those who wait for it are bystanders."""
+        self._until_block -= 1
+        if not self._until_block:
+            self._until_block = self._block_every
+            time.sleep(self._block_s)
 
     def _close(self, connection: socket.socket) -> None:
         connection.close()

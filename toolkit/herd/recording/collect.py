@@ -100,7 +100,7 @@ def _workers(facts: Facts, pool: list[Area], counted: np.ndarray[Any, Any] | Non
         row |= {
             "worker": worker,
             "pid": facts.pids[worker],
-            "listener": facts.cookies[worker],
+            "listener": facts.cookies[worker] or None,
             "wakeups": None if counted is None else int(counted[0, worker]),
             "wasted": None if counted is None else int(counted[1, worker]),
             "exit_status": facts.exit_status.get(worker),

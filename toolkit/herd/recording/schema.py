@@ -184,12 +184,14 @@ TABLES: Final[dict[str, Table]] = {
             Column(
                 "accepts",
                 "int64",
-                "connections, by its own count; by the probe's where it keeps none",
+                "connections, by its own count; by the probe's where it keeps none; in a run with"
+                " tokens: those it took",
             ),
             Column(
                 "served",
                 "int64",
-                "connections it answered, whoever accepted them, by its own count, if it keeps one",
+                "connections it answered, whoever accepted them, by its own count, if it keeps one;"
+                " or tokens it passed on",
             ),
             Column(
                 "eagain", "int64", "accepts that found nothing, by its own count, if it keeps one"

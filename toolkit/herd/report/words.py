@@ -39,7 +39,8 @@ def figures(summary: dict[str, Any]) -> Iterator[Figure]:
         yield Figure("predicted to wake", prediction["who"])
     unknown = summary["accepts"] is None
     yield Figure("fairness", "unknown" if unknown else _fairness(summary["fairness"]))
-    yield Figure("cost/connection", _cost(summary["cost"]))
+    what = "token" if summary["config"].get("tokens") else "connection"
+    yield Figure(f"cost/{what}", _cost(summary["cost"]))
     if "overhead" in summary:
         yield Figure("overhead of looking", _overhead(summary["overhead"]))
 
@@ -51,6 +52,9 @@ def question(summary: dict[str, Any]) -> str:
     if "verdict" in summary:
         server = summary["title"].partition(",")[0]
         return f"{server}: whom does a connection wake, and is it worth fixing?"
+    if config.get("tokens"):
+        waits = f"on which {count} wait with {config['strategy']}"
+        return f"How many context switches does a token take through a pipe {waits}?"
     waiters = "one worker that waits" if count == 1 else f"{count} workers that wait"
     kind = waiters.replace("worker", "thread") if config.get("pool") == "threads" else waiters
     return f"How many of {kind} with {config['strategy']} does one connection wake?"
@@ -60,6 +64,9 @@ def answer(summary: dict[str, Any]) -> str:
     """What it found, in a sentence."""
     if "verdict" in summary:
         return f"{summary['verdict']['level'].capitalize()}: {summary['verdict']['text']}."
+    if summary["config"].get("tokens"):
+        switches = summary["cost"]["switches_per_connection"]
+        return "Unknown." if switches is None else f"{switches:.2f} context switches a token."
     wakeups, prediction = summary["wakeups"], summary["prediction"]
     each, predicted = wakeups["per_connection"], f"predicted {prediction['expected']:g}"
     if each is None:

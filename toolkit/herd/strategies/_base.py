@@ -159,6 +159,8 @@ class Strategy:
     logs: ClassVar[bool] = True
     #: What a client sends; it is answered by any bytes, and the connection is closed.
     request: ClassVar[bytes] = b""
+    #: It waits on nothing but a descriptor, and takes with ``accept`` or ``drain``: a pipe will do, too.
+    waits_on_pipes: ClassVar[bool] = False
     options: ClassVar[tuple[Option, ...]] = ()
 
     def __init__(self, chosen: Mapping[str, str] | None = None) -> None:

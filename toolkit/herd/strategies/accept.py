@@ -10,6 +10,7 @@ class Accept(Strategy):
 
     name = "accept"
     summary = "every worker blocks in accept(2) on one shared socket"
+    waits_on_pipes = True
     blocks_in_accept = True
 
     @classmethod

@@ -12,6 +12,7 @@ class Epoll(Strategy):
 
     name = "epoll"
     summary = "own epoll set per worker, level-triggered, on one shared socket"
+    waits_on_pipes = True
     events = select.EPOLLIN
 
     @classmethod

@@ -12,6 +12,7 @@ class Select(Strategy):
 
     name = "select"
     summary = "select(2) on one shared socket, then accept without blocking"
+    waits_on_pipes = True
 
     @classmethod
     def predict(cls, workers: int) -> Prediction:
