@@ -87,6 +87,11 @@ class Area:
         struct.pack_into("<q", self._map, self._offset, self._rows)
         return True
 
+    @property
+    def full(self) -> bool:
+        """Whether this writer has no room left."""
+        return self._rows >= self._capacity
+
     def rows(self) -> np.ndarray[Any, Any]:
         """A copy of the whole rows written so far."""
         import numpy as np

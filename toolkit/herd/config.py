@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +17,8 @@ from herd.strangers import guarded
 
 if TYPE_CHECKING:
     from herd.strategies import Strategy
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 MAX_WORKERS: Final = 1024
 SETTLED: Final = "settled"
@@ -213,12 +215,17 @@ def parse(values: dict[str, Any]) -> RunConfig:
 
     :raises UsageError: an unknown key (with the nearest one) or a value out of range
     """
-    fields = [field.name for field in msgspec.structs.fields(RunConfig)]
+    return checked(values, RunConfig)
+
+
+def checked(values: dict[str, Any], kind: type[S]) -> S:
+    """The same, for any such struct."""
+    fields = [field.name for field in msgspec.structs.fields(kind)]
     for key in values:
         if key not in fields:
             raise unknown("config key", key, fields)
     try:
-        return msgspec.convert(values, RunConfig)
+        return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         raise UsageError(f"config: {_readable(str(error))}") from None
 

@@ -11,9 +11,10 @@ import click
 from herd.families import FAMILIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from herd.config import RunConfig
+    from herd.options import Option
 
 #: Flags of strategies' options are told apart from a run's own by this.
 _OF_STRATEGY = "of_strategy_"
@@ -188,15 +189,32 @@ def _strategy_options() -> list[Callable[[F], F]]:
     """A flag for each option of a strategy, whichever has it."""
     from herd.strategies import options
 
+    return flags_of(options(), _OF_STRATEGY)
+
+
+def flags_of(options: Mapping[str, Option], prefix: str) -> list[Callable[[F], F]]:
+    """A flag for each option.
+
+    :param prefix: of the keyword arguments' names, for :func:`chosen_of`
+    """
     return [
         click.option(
             f"--{option.name}",
-            f"{_OF_STRATEGY}{option.name}".replace("-", "_"),
+            f"{prefix}{option.name}".replace("-", "_"),
             type=click.Choice(option.choices) if option.choices else str,
-            help=f"{option.means}  [default: {option.default}]" if option.choices else option.means,
+            help=f"{option.means}  [default: {option.default}]" if option.default else option.means,
         )
-        for option in options().values()
+        for option in options.values()
     ]
+
+
+def chosen_of(said: dict[str, Any], prefix: str) -> dict[str, str]:
+    """Take the values of such flags out of a command's keyword arguments."""
+    return {
+        name.removeprefix(prefix).replace("_", "-"): said.pop(name)
+        for name in list(said)
+        if name.startswith(prefix)
+    }
 
 
 def config_from(
@@ -216,11 +234,7 @@ def config_from(
     values = config.read(config_file) if config_file else {}
     others = {key: _words(key, values.pop(key)) for key in also if key in values}
     said = {name: value for name, value in flags.items() if value is not None}
-    chosen = {
-        name.removeprefix(_OF_STRATEGY).replace("_", "-"): said.pop(name)
-        for name in list(said)
-        if name.startswith(_OF_STRATEGY)
-    }
+    chosen = chosen_of(said, _OF_STRATEGY)
     values |= said
     if chosen:
         values["options"] = values.get("options", {}) | chosen

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from herd.compare import Comparison
     from herd.recording.read import Recording
     from herd.runner import Progress
+    from herd.traffic.capacity import Capacity
+    from herd.traffic.result import Result
 
 
 def console() -> Console:
@@ -82,3 +84,13 @@ def comparison(found: Comparison, *, as_json: bool, quiet: bool = False) -> None
         for entry in found.unavailable:
             click.echo(f"{entry['strategy']} on {entry['kernel']}: {entry['why']}")
         click.echo(f"recordings: {found.path}")
+
+
+def load(found: Result | Capacity, *, as_json: bool, quiet: bool = False) -> None:
+    """What a load has measured, likewise."""
+    if as_json:
+        click.echo(json.dumps(found.as_json(), allow_nan=False))
+    elif not quiet:
+        from herd.report.load import lines
+
+        click.echo("\n".join(lines(found)))

@@ -1,0 +1,90 @@
+"""How much a server can take: a closed loop as fast as it answers, then open loops below that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from herd.errors import HerdError, UsageError
+from herd.runner import Progress
+from herd.traffic import patterns
+from herd.traffic.generator import generate
+from herd.traffic.plan import Plan
+from herd.traffic.result import Result
+
+SHARES: Final = (0.1, 0.3, 0.5, 0.7, 0.9)
+_STEP_S: Final = 5.0
+_CLOSED: Final = "closed"
+
+
+@dataclass
+class Capacity:
+    """What was found.
+
+    :param closed: the closed loop, whose rate is the capacity
+    :param steps: share of the capacity, and what was measured there
+    """
+
+    closed: Result
+    steps: list[tuple[float, Result]] = field(default_factory=list)
+
+    @property
+    def ended_by(self) -> HerdError | None:
+        """What ended it before its time."""
+        return next((part.ended_by for part in self.parts().values() if part.ended_by), None)
+
+    def parts(self) -> dict[str, Result]:
+        """Each result, and the folder that it is written to."""
+        steps = {f"open-{share:.0%}".removesuffix("%"): result for share, result in self.steps}
+        return {"closed": self.closed, **steps}
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "capacity": self.closed.rate,
+            "closed": self.closed.as_json(),
+            "steps": [
+                {"share": share, "offered": result.plan.rate} | result.as_json()
+                for share, result in self.steps
+            ],
+        }
+
+
+def find(plan: Plan, progress: Progress) -> Capacity:
+    """Find it.
+
+    :param plan: its duration is that of each step; its pattern, an open loop, that of the steps
+    :raises UsageError: the plan is for something else
+    """
+    for given, flag in ((plan.connections, "--connections"), (plan.rate, "--rate")):
+        if given is not None:
+            raise UsageError(f"--find-capacity finds the rate: it takes no {flag}")
+    _check(plan)
+    seconds = plan.duration_s or _STEP_S
+    of_pattern = patterns.options()
+    others = {key: value for key, value in plan.options.items() if key not in of_pattern}
+    clients = {key: value for key, value in plan.options.items() if key == "clients"}
+    first = _step(plan, pattern=_CLOSED, duration_s=seconds, options=others | clients)
+    found = Capacity(generate(first, progress, "closed loop"))
+    for share in SHARES:
+        if found.ended_by or not found.closed.rate:
+            break
+        options = {key: value for key, value in plan.options.items() if key != "clients"}
+        step = _step(plan, rate=found.closed.rate * share, duration_s=seconds, options=options)
+        found.steps.append((share, generate(step, progress, f"{share:.0%}")))
+    return found
+
+
+def _step(plan: Plan, **changes: Any) -> Plan:
+    return msgspec.structs.replace(plan, **changes)
+
+
+def _check(plan: Plan) -> None:
+    pattern = patterns.find(plan.pattern)
+    if not pattern.takes_rate:
+        raise UsageError(
+            f"--find-capacity sends at a rate, and --pattern {plan.pattern} has none",
+            "leave it out, or take --pattern poisson",
+        )
