@@ -296,5 +296,7 @@ def test_who_answers_without_having_read_the_request_has_answered(serve, log):
     [answered] = sent(Client(serve(unread).address, SOURCES, log, FirstByte(payload=b"tell me")), 1)
     assert answered["error"] == 0
     assert answered["first_byte"] > 0
-    _, failed = sent(Client(serve(unanswered).address, SOURCES, log, FirstByte(payload=b"tell me")), 1)
+    _, failed = sent(
+        Client(serve(unanswered).address, SOURCES, log, FirstByte(payload=b"tell me")), 1
+    )
     assert failed["error"] == errno.ECONNRESET

@@ -102,10 +102,8 @@ def command(
     from herd.recording import write
     from herd.traffic import capacity, generator, plan
 
-    options = {"options": chosen_of(flags, _OF_LOAD)}
-    meant = plan.parse(
-        {key: value for key, value in (flags | options).items() if value is not None}
-    )
+    said = {name: value for name, value in flags.items() if value is not None}
+    meant = plan.parse({"options": chosen_of(said, _OF_LOAD)} | said)
     aside = write.reserve(output) if output else None
     try:
         with _show.progress(quiet or as_json) as progress:

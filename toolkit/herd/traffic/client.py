@@ -33,8 +33,7 @@ class Manners:
 
     :param requests: on each connection, one after the other
     :param hold_ns: how long a connection stays open after its last answer, where the client closes
-    :param think_ns: from an answer to the next request, and after a connection of a client that takes part in a
-        closed loop
+    :param think_ns: from an answer to the next request, and after a connection, before the client is free
     :param reset: close with a RST
     :param patience_ns: a connection whose answer takes longer has failed; 0: it may take for ever
     """
@@ -84,7 +83,7 @@ class Client:
         area: Area,
         request: Request | None = None,
         family: Family = INET,
-        manners: Manners = Manners(),  # noqa: B008 - it is frozen
+        manners: Manners = Manners(),
     ) -> None:
         self.target = target
         self.sources = sources
@@ -141,7 +140,7 @@ class Client:
             self.epoll.register(fd, _EVENTS)
 
     def _connect(self, sock: socket.socket) -> bool:
-        """Whether it isn't established yet: a full queue lets TCP wait, a unix listener's refuses (EAGAIN)."""
+        """Whether it isn't established yet: a full queue lets TCP wait; a unix listener's refuses."""
         failed = sock.connect_ex(self.target)
         if failed == errno.EINPROGRESS:
             # On loopback the handshake is over by now; asking again is cheaper than an epoll set.

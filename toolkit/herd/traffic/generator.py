@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import Final
@@ -19,6 +20,7 @@ from herd.traffic.result import Result
 _START_DELAY_NS: Final = 5_000_000
 _COLLECT_S: Final = 10.0
 _FOREVER_S: Final = 1e9
+_NOBODY_THERE: Final = {"ECONNREFUSED", "ENOENT"}
 
 
 def generate(
@@ -89,6 +91,8 @@ def _send(
         ended_by, finished = error, _stop(supervisor, children)
     result = Result.of(plan, areas, begin)
     stopped = next((said["stopped"] for said in finished if said["stopped"]), None)
+    if stopped is None and set(result.errors) <= _NOBODY_THERE and not result.completed:
+        stopped = "nobody is there"
     result.ended_by = ended_by or (_gone(plan, result, stopped) if stopped else None)
     return result
 
@@ -99,10 +103,8 @@ def _stop(supervisor: Supervisor, children: list[Child]) -> list[dict[str, str]]
     living = [child for child in children if not child.channel.closed]
     for child in living:
         child.channel.send({"do": "stop"})
-    try:
+    with contextlib.suppress(HerdError):  # one that dies now has written what it has written
         supervisor.expect("finished", living, living)
-    except HerdError:
-        pass  # one that dies now has written what it has written
     return []
 
 

@@ -10,7 +10,7 @@ from herd.traffic.patterns._base import Pattern, Progress, Situation
 
 
 class Closed(Pattern):
-    """As fast as the server answers; who waits sends nothing, so that its latencies look better than they are.
+    """As fast as the server answers; who waits sends nothing, so its latencies look better than they are.
 
     A client is busy while its connection is open, and then thinks for ``--think``.
     """

@@ -12,8 +12,8 @@ from herd.traffic.patterns._base import Paced, Situation
 class Ramp(Paced):
     """The rate grows in a straight line, from ``--ramp-from`` to ``--rate`` in ``--ramp-time`` seconds.
 
-    Connection ``i`` is due when the integral of the rate is ``i``: with the slope ``a``, ``t`` seconds after the
-    start ``from * t + a * t**2 / 2`` connections were due.
+    Connection ``i`` is due when the integral of the rate is ``i``: with the slope ``a`` these are
+    ``from * t + a * t**2 / 2`` in the first ``t`` seconds.
     """
 
     name = "ramp"

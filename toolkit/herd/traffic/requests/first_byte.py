@@ -8,7 +8,7 @@ from herd.traffic.requests._base import Request, Unfinished
 
 
 class FirstByte(Request):
-    """Done when the server has sent something and has closed; or, if the client is to close, at the first byte.
+    """Done when the server has sent something and closed; if the client is to close, at the first byte.
 
     :param payload: what to send first
     """

@@ -108,7 +108,9 @@ def _end_of_chunks(answer: bytes, at: int) -> int:
         if size == 0:
             break
         at = line + 2 + size + 2
-        if at <= len(answer) and answer[at - 2 : at] != b"\r\n":
+        if at > len(answer):
+            raise Unfinished(at - len(answer))
+        if answer[at - 2 : at] != b"\r\n":
             raise BadAnswer
     end = answer.find(b"\r\n\r\n", line)
     if end < 0:
