@@ -12,6 +12,7 @@ from herd.traffic.log import HTTP, name_of
 from herd.traffic.requests import BadAnswer, Unfinished
 
 OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 def asked(name: str, server_closes: bool | None = None, **chosen: str) -> requests.Request:
@@ -38,19 +39,19 @@ def verdict(name: str, answer: bytes, *, ended: bool = False, **chosen: str) -> 
         (b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n", True),
         (b"HTTP/1.1 204 No Content\r\nDate: x\r\n\r\n", True),
         (b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: 0\r\n\r\n", True),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1a;x=y\r\n" + b"a" * 26 + b"\r\n0\r\n\r\n", True),
+        (CHUNKED + b"5\r\nhello\r\n1a;x=y\r\n" + b"a" * 26 + b"\r\n0\r\n\r\n", True),
         (OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\nTrailer: x\r\n\r\n", True),
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno", "HTTP 404"),
         (b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", "HTTP 503"),
         (b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", True),
         (b"220 smtp.example.org ESMTP\r\n\r\n", "EPROTO"),
         (OK + b"Content-Length: 5\r\n\r\nhello!", "EPROTO"),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhelloXX0\r\n\r\n", "EPROTO"),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", "EPROTO"),
+        (CHUNKED + b"5\r\nhelloXX0\r\n\r\n", "EPROTO"),
+        (CHUNKED + b"zz\r\n", "EPROTO"),
         (OK + b"Content-Length: 5\r\n\r\nhe", 3),
         (OK[:-4], 1),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel", 2 + 2),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n", 1),
+        (CHUNKED + b"5\r\nhel", 2 + 2),
+        (CHUNKED + b"5\r\nhello\r\n0\r\n", 1),
         (OK + b"Date: x\r\n\r\nuntil it closes", 1),
     ],
 )  # fmt: skip

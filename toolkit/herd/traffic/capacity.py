@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from herd.errors import HerdError, UsageError
-from herd.runner import Progress
 from herd.traffic import patterns
 from herd.traffic.generator import generate
 from herd.traffic.plan import Plan
 from herd.traffic.result import Result
+
+if TYPE_CHECKING:
+    from herd.runner import Progress
 
 SHARES: Final = (0.1, 0.3, 0.5, 0.7, 0.9)
 _STEP_S: Final = 5.0
@@ -42,9 +44,10 @@ class Capacity:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
+        closed = self.closed.as_json()
         return {
-            "capacity": self.closed.rate,
-            "closed": self.closed.as_json(),
+            "capacity": closed["rate"],
+            "closed": closed,
             "steps": [
                 {"share": share, "offered": result.plan.rate} | result.as_json()
                 for share, result in self.steps

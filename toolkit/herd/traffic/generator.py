@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from herd import area
 from herd.errors import HerdError
 from herd.process import Child
-from herd.runner import Progress
 from herd.supervisor import Supervisor
 from herd.traffic import plan as plans
 from herd.traffic.log import LAYOUT
 from herd.traffic.plan import Plan
 from herd.traffic.result import Result
+
+if TYPE_CHECKING:
+    from herd.runner import Progress
 
 _START_DELAY_NS: Final = 5_000_000
 _COLLECT_S: Final = 10.0

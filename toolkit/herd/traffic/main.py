@@ -83,6 +83,7 @@ class Load:
         while client.started < limit and not self.stopped:
             due, now = pattern.due(client), time.monotonic_ns()
             if max(due or now, now) >= end:
+                client.close_after_answer()
                 break
             if now - self._looked > _LOOK_NS:
                 self._look(now)
@@ -98,7 +99,6 @@ class Load:
         """See the open connections through."""
         client, now = self.client, time.monotonic_ns()
         deadline = NEVER if self._patience else now + int(self._spec["hold_s"] * 1e9) + _GRACE_NS
-        client.close_after_answer()
         while client.unfinished and not self.stopped:
             now = time.monotonic_ns()
             if now > deadline:
