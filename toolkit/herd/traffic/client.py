@@ -10,7 +10,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from herd.area import Area
@@ -46,7 +46,7 @@ class Manners:
 
 
 #: Of a connection that never had one.
-_NO_SOCKET: Final = socket.socket()
+_NO_SOCKET: Final = socket.SocketType()
 _NO_SOCKET.close()
 
 
@@ -55,14 +55,15 @@ class _Connection:
     source: bytes
     intended: int
     started: int
-    sock: socket.socket = _NO_SOCKET
+    sock: socket.SocketType = _NO_SOCKET
     port: int = 0
     established: int = 0
     first_byte: int = 0
     done: int = 0
     turn: int = 0
+    #: Of an answer that has come in part: what there is, and how much more there must be at least.
+    parts: list[bytes] | None = None
     missing: int = 0
-    parts: list[bytes] = field(default_factory=list)
     busy: bool = True
 
 
@@ -74,6 +75,7 @@ class Client:
     :param area: where finished connections are written
     :param request: what to send on each
     :param family: of the target and the sources
+    :param writes_ports: ask the kernel which port each connection has
     """
 
     def __init__(
@@ -84,6 +86,8 @@ class Client:
         request: Request | None = None,
         family: Family = INET,
         manners: Manners = Manners(),
+        *,
+        writes_ports: bool = True,
     ) -> None:
         self.target = target
         self.sources = sources
@@ -103,6 +107,7 @@ class Client:
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._waits = self.request.answered or self.request.server_closes
         self._closing = False
+        self._writes_ports = writes_ports
         self._says_something = bool(self.request.says(last=True))
 
     @property
@@ -125,10 +130,12 @@ class Client:
         self.started += 1
         self.area["started"] = self.started
         try:
-            connection.sock = sock = socket.socket(self.family.number, _NOT_BLOCKING)
+            # Not the class socket.socket, whose Python costs as much as the system call.
+            connection.sock = sock = socket.SocketType(self.family.number, _NOT_BLOCKING)
             self.family.bind_source(sock, self.sources[which])
             pending = self._connect(sock)
-            connection.port = self.family.port(sock)
+            if self._writes_ports:
+                connection.port = self.family.port(sock)
         except OSError as error:
             self._finish(connection, error.errno or 0)
             return
@@ -139,7 +146,7 @@ class Client:
         if pending or (self._waits and sock.fileno() >= 0):
             self.epoll.register(fd, _EVENTS)
 
-    def _connect(self, sock: socket.socket) -> bool:
+    def _connect(self, sock: socket.SocketType) -> bool:
         """Whether it isn't established yet: a full queue lets TCP wait; a unix listener's refuses."""
         failed = sock.connect_ex(self.target)
         if failed == errno.EINPROGRESS:
@@ -149,15 +156,17 @@ class Client:
             raise OSError(failed, "connect")
         return failed in _PENDING
 
-    def poll(self) -> int:
-        """Take in what has happened, without waiting; returns how many connections it has happened to."""
-        happened = self.epoll.poll(0, 256)
-        for fd, events in happened:
-            if fd in self._open:
-                self._advance(self._open[fd], events)
+    def poll(self, seconds: float = 0) -> None:
+        """Take in what has happened.
+
+        :param seconds: to wait for something, in steps of 1 ms
+        """
+        for fd, events in self.epoll.poll(seconds, 256):
+            connection = self._open.get(fd)
+            if connection:
+                self._advance(connection, events)
         if self._held or self._pausing or self._thinking:
             self._wake(time.monotonic_ns())
-        return len(happened)
 
     def next_wake(self) -> int | None:
         """When the first held or thinking client has something to do, ns; ``None``: there is none."""
@@ -234,15 +243,17 @@ class Client:
                 return
         self._ended(connection)
 
-    def _take(self, connection: _Connection, part: bytes) -> None:
-        connection.parts.append(part)
-        connection.missing -= len(part)
-        if connection.missing > 0:
-            return
+    def _take(self, connection: _Connection, answer: bytes) -> None:
+        if connection.parts is not None:
+            connection.parts.append(answer)
+            connection.missing -= len(answer)
+            if connection.missing > 0:
+                return
+            answer = b"".join(connection.parts)
         try:
-            usable = self.request.check_answer(b"".join(connection.parts), ended=False)
+            usable = self.request.check_answer(answer, ended=False)
         except Unfinished as more:
-            connection.missing = more.missing
+            connection.parts, connection.missing = [answer], more.missing
         except BadAnswer as bad:
             self._finish(connection, bad.error)
         else:
@@ -256,7 +267,7 @@ class Client:
             self._write(connection, 0, 0)
             connection.turn += 1
             connection.first_byte = connection.done = connection.missing = 0
-            connection.parts = []
+            connection.parts = None
             if manners.think_ns:
                 connection.busy = False
                 self._pausing.append((now + manners.think_ns, connection))
@@ -278,7 +289,7 @@ class Client:
             self._finish(connection, errno.ENODATA)
             return
         try:
-            self.request.check_answer(b"".join(connection.parts), ended=True)
+            self.request.check_answer(b"".join(connection.parts or ()), ended=True)
         except Unfinished:
             self._finish(connection, errno.EPROTO)
         except BadAnswer as bad:

@@ -22,6 +22,9 @@ from herd.traffic.patterns import NEVER, Pattern, Situation, find
 from herd.traffic.requests.first_byte import FirstByte
 
 _GRACE_NS: Final = 5_000_000_000
+_MS: Final = 1_000_000
+#: Between two looks at connections while others are overdue.
+_POLL_NS: Final = 50_000
 #: Between two looks at the channel and at the clock of those that wait for an answer.
 _LOOK_NS: Final = 10_000_000
 #: A server is gone if so many connections have failed one after the other, and before if none ever succeeded.
@@ -38,7 +41,7 @@ class Load:
     def __init__(self, spec: Message, channel: Channel) -> None:
         self._spec = spec
         self._channel = channel
-        self._looked = self._looked_for_late = 0
+        self._polled = self._looked = self._looked_for_late = 0
         #: Why it ended before its time; ``None``: it did not.
         self.stopped: str | None = None
         manners = Manners(**spec.get("manners", {}))
@@ -54,6 +57,7 @@ class Load:
             _request(spec),
             family,
             manners,
+            writes_ports=spec.get("writes_ports", True),
         )
 
     def _pattern(self, begin: int) -> Pattern:
@@ -89,7 +93,8 @@ class Load:
                 self._look(now)
             if due is not None and due <= now:
                 client.start(due)
-                if client.open_now:
+                if client.open_now and now - self._polled > _POLL_NS:
+                    self._polled = now
                     client.poll()
             else:
                 self._wait(due or now + int(pattern.ask_again_s * 1e9), now)
@@ -127,11 +132,12 @@ class Load:
         """Until something happens, but no longer than that."""
         wake = self.client.next_wake()
         sleep_ns = min(until, wake or until) - now - self._spin_ns
-        if sleep_ns > 0:
-            # select, not epoll, since its timeout is in microseconds.
-            fds = [self.client.epoll.fileno(), self._channel.fileno()]
-            select.select(fds, [], [], sleep_ns / 1e9)
-        self.client.poll()
+        if 0 < sleep_ns < _MS:
+            # select, whose timeout is in microseconds.
+            select.select([self.client.epoll], [], [], sleep_ns / 1e9)
+            sleep_ns = 0
+        self._polled = now
+        self.client.poll(max(0, sleep_ns // _MS) / 1000)
 
 
 def _request(spec: Message) -> requests.Request:

@@ -198,6 +198,7 @@ def spec(plan: Plan, index: int, area_fd: int, capacity: int) -> dict[str, Any]:
         },
         "manners": asdict(manners),
         "gives_up": True,
+        "writes_ports": False,
         "spin_ns": _SPIN_NS,
         "logs": False,
         "pids": [],

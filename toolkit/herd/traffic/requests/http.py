@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from herd.errors import UsageError
 from herd.options import Option
@@ -57,22 +58,27 @@ class Http(Request):
 
     def check_answer(self, answer: bytes, *, ended: bool) -> bool:
         """Status, then the body's end by chunks, length or the connection's."""
-        head = answer.find(b"\r\n\r\n") + 4
-        if head < 4:
+        start = answer.find(b"\r\n\r\n") + 4
+        if start < 4:
             raise Unfinished
-        lines = answer[: head - 2]
-        status = _STATUS.match(lines)
-        if not status:
+        head = _head(answer[: start - 2])
+        if head.interim:
+            return self._after_interim(answer[start:], ended)
+        if head.chunked:
+            end = _end_of_chunks(answer, start)
+        elif head.length is not None:
+            end = start + head.length
+        elif ended:
+            end = len(answer)
+        else:
+            raise Unfinished
+        if len(answer) < end:
+            raise Unfinished(end - len(answer))
+        if len(answer) > end:
             raise BadAnswer
-        code = int(status[2])
-        if 100 <= code < 200:
-            return self._after_interim(answer[head:], ended)
-        kept = self._check_body(lines, answer, head, code, ended)
-        if code >= 400:
-            raise BadAnswer(HTTP + code)
-        option = _CONNECTION.search(lines)
-        says = option[1].lower() if option else b""
-        return kept and b"close" not in says and (status[1] == b"1" or b"keep-alive" in says)
+        if head.code >= 400:
+            raise BadAnswer(HTTP + head.code)
+        return head.keeps_alive
 
     def _after_interim(self, rest: bytes, ended: bool) -> bool:
         """After ``100 Continue`` or ``103 Early Hints`` comes the answer itself."""
@@ -80,22 +86,32 @@ class Http(Request):
             raise Unfinished
         return self.check_answer(rest, ended=ended)
 
-    def _check_body(self, lines: bytes, answer: bytes, head: int, code: int, ended: bool) -> bool:
-        if code in _WITHOUT_BODY:
-            end = head
-        elif _CHUNKED.search(lines):
-            end = _end_of_chunks(answer, head)
-        elif length := _LENGTH.search(lines):
-            end = head + int(length[1])
-        elif ended:
-            return False
-        else:
-            raise Unfinished
-        if len(answer) < end:
-            raise Unfinished(end - len(answer))
-        if len(answer) > end:
-            raise BadAnswer
-        return True
+
+class _Head(NamedTuple):
+    code: int
+    length: int | None  #: of the body; ``None``: it isn't said
+    chunked: bool
+    keeps_alive: bool
+
+    @property
+    def interim(self) -> bool:
+        """Another answer follows."""
+        return self.code < 200
+
+
+@lru_cache(maxsize=64)  # a server says the same for a second, until its clock has gone on
+def _head(lines: bytes) -> _Head:
+    status = _STATUS.match(lines)
+    if not status:
+        raise BadAnswer
+    code, chunked = int(status[2]), bool(_CHUNKED.search(lines))
+    length = _LENGTH.search(lines)
+    size = 0 if code in _WITHOUT_BODY else int(length[1]) if length else None
+    option = _CONNECTION.search(lines)
+    says = option[1].lower() if option else b""
+    ends = size is None and not chunked
+    keeps_alive = b"close" not in says and (status[1] == b"1" or b"keep-alive" in says)
+    return _Head(code, size, chunked and code not in _WITHOUT_BODY, keeps_alive and not ends)
 
 
 def _end_of_chunks(answer: bytes, at: int) -> int:
