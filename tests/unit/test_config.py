@@ -191,7 +191,7 @@ def test_a_time_without_end_is_refused_since_run_json_cannot_hold_it(key):
 
 
 def test_a_whole_number_as_rate_counts_as_a_number():
-    config = parse({"rate": 500})
+    config = parse({"rate": 500}).resolved()
     assert type(config.rate) is float
     assert (config.pattern, config.rate_number) == ("constant", 500.0)
 
@@ -371,6 +371,6 @@ def test_the_default_timeout_is_longer_than_the_run_needs(values, seconds):
 
 
 def test_the_pattern_follows_the_rate():
-    settled, paced = RunConfig(rate="settled"), RunConfig(rate=5.0)
+    settled, paced = RunConfig(rate="settled").resolved(), RunConfig(rate=5.0).resolved()
     assert (settled.pattern, settled.rate_number) == ("settled", 0.0)
     assert (paced.pattern, paced.rate_number) == ("constant", 5.0)

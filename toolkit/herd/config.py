@@ -49,6 +49,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     pool: Literal["processes", "threads"] = "processes"
     connections: Annotated[int, Meta(ge=1, le=_MAX_CONNECTIONS)] | None = None
     rate: Annotated[float, Meta(gt=0, le=1e6)] | str = AUTO
+    pattern: str = AUTO
+    pattern_options: dict[str, str] = {}
     duration_s: Annotated[float, Meta(gt=0, le=_MAX_SECONDS)] | None = None
     load_processes: Annotated[int, Meta(ge=1, le=64)] = 1
     backlog: Annotated[int, Meta(ge=1, le=65535)] = 1024
@@ -73,6 +75,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         :raises UsageError: values that are wrong, alone or together
         """
         from herd.strategies import choose, predict, reference
+        from herd.traffic import patterns
 
         reference(self.strategy)
         _check_names(self)
@@ -80,13 +83,17 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         host = family.host(self.host, self.port)
         cpus(self.pin.workers), cpus(self.pin.load)
         options = choose(self.strategy, self.options)
-        rate = self._rate(predict(self.strategy, options, self.workers).expected)
+        pattern = self._pattern()
+        chosen = patterns.choose(pattern, self.pattern_options)
+        rate = self._rate(predict(self.strategy, options, self.workers).expected, pattern)
         self._check_fit(options, family.name)
         changes: dict[str, Any] = {
             "family": family.name,
             "host": host,
             "rate": rate,
-            "connections": self._connections(rate),
+            "pattern": pattern,
+            "pattern_options": chosen,
+            "connections": self._connections(rate, patterns.find(pattern).length(chosen)),
             "options": options,
         }
         resolved = msgspec.structs.replace(self, **changes)
@@ -118,12 +125,32 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 "leave out --pool threads",
             )
 
-    def _rate(self, wakeups: float) -> float | str:
-        if self.rate == SETTLED and self.load_processes > 1:
+    def _pattern(self) -> str:
+        """The arrival pattern that was asked for, by its name or by the rate."""
+        from herd.traffic import patterns
+
+        if self.rate == SETTLED and self.pattern in (AUTO, SETTLED):
+            return SETTLED
+        if self.pattern == AUTO:
+            return "constant"
+        if self.rate != AUTO and not patterns.find(self.pattern).takes_rate:
+            raise UsageError(f"--pattern {self.pattern} has no --rate", "leave one of them out")
+        if self.rate == SETTLED:
+            raise UsageError(
+                f"--rate settled is a pattern, and so is {self.pattern}", "leave one of them out"
+            )
+        return self.pattern
+
+    def _rate(self, wakeups: float, pattern: str) -> float | str:
+        from herd.traffic import patterns
+
+        if pattern == SETTLED and self.load_processes > 1:
             raise UsageError(
                 "--rate settled sends one connection at a time, so it takes one load process",
                 "leave out --load-processes",
             )
+        if not patterns.find(pattern).takes_rate:
+            return SETTLED if pattern == SETTLED else AUTO
         if self.rate != AUTO:
             return self.rate
         slower = 1.0 if self.kernel == "host" else _EMULATED
@@ -132,9 +159,12 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         )
         return float(f"{min(_FASTEST_DEFAULT, 0.5e6 / busy_us):.3g}")
 
-    def _connections(self, rate: float | str) -> int:
+    def _connections(self, rate: float | str, length: int | None) -> int:
+        """:param length: how many there are in the arrival pattern"""
         if self.connections is not None:
-            return self.connections
+            return min(self.connections, length or self.connections)
+        if length is not None:
+            return length
         if self.duration_s is None:
             return 1000
         # A bound for the logs; what ends the run is the duration.
@@ -164,11 +194,6 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def probes(self) -> list[str]:
         """The probes to start: the first one records, the others judge it."""
         return [] if self.probe == "none" else self.probe.split(",")
-
-    @property
-    def pattern(self) -> str:
-        """The arrival pattern that the rate asks for."""
-        return "settled" if self.rate == SETTLED else "constant"
 
     @property
     def rate_number(self) -> float:

@@ -9,6 +9,7 @@ from typing import Final
 from herd import families
 from herd.config import RunConfig
 from herd.errors import HostError
+from herd.traffic import patterns
 
 _SPARE_DESCRIPTORS: Final = 64
 #: What a thread opens for itself in the process of all: an epoll set, a socket, a lock; two at the most.
@@ -28,8 +29,13 @@ def _family(config: RunConfig) -> families.Family:
 def open_at_once(config: RunConfig) -> int:
     """An estimate of the connections that are open at the same time, with room for a slow second."""
     assert config.connections is not None
-    if not config.rate_number:
+    pattern = patterns.find(config.pattern)
+    if pattern.needs_workers:
         return 1
+    if not pattern.takes_rate:
+        return min(
+            config.connections, pattern.clients(config.pattern_options) or config.connections
+        )
     return min(config.connections, int(config.rate_number * (config.hold_s + 1)) + 1)
 
 

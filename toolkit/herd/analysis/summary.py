@@ -70,9 +70,11 @@ def _connections(recording: Recording) -> dict[str, Any]:
     """As the clients saw them; unknown where they weren't ours."""
     attempted = recording.run["load"]["attempted"]
     if attempted is None:
-        return dict.fromkeys(("attempted", "established", "failed", "errors"))
+        return dict.fromkeys(("intended", "attempted", "established", "failed", "errors"))
+    missed = recording.run["load"].get("missed")  # an older recording doesn't say
     answered = int(recording.connections["error"].isna().sum())
     return {
+        "intended": None if missed is None else attempted + missed,
         "attempted": attempted,
         "established": int(recording.connections["established_ns"].notna().sum()),
         "failed": attempted - answered,

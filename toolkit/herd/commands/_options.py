@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 #: Flags of strategies' options are told apart from a run's own by this.
 _OF_STRATEGY = "of_strategy_"
+_OF_PATTERN = "of_pattern_"
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -94,6 +95,9 @@ _RATE = (
     "Connections per second, evenly paced; or 'settled': the next only once every worker sleeps again."
     "  [default: such that workers are idle in between]"
 )
+_PATTERN = (
+    "When connections come (see herd load).  [default: settled with --rate settled, else constant]"
+)
 _FAMILY = (
     "Of the address: TCP by IPv4 or IPv6, or a unix stream socket with an abstract name."
     "  [default: that of --host, else inet]"
@@ -128,6 +132,7 @@ _OPTIONS = (
     click.option(
         "--duration", "-d", "duration_s", type=Seconds(), help="Stop sending after this time."
     ),
+    click.option("--pattern", help=_PATTERN),
     click.option("--load-processes", type=int, help="Processes that connect.  [default: 1]"),
     click.option("--backlog", type=int, help="Of listen(2).  [default: 1024]"),
     click.option("--family", type=click.Choice(list(FAMILIES)), help=_FAMILY),
@@ -180,7 +185,7 @@ no_picture = click.option(
 
 def run_options(function: F) -> F:
     """Give a command the flags of a run, as keyword arguments for :func:`config_from`."""
-    for option in reversed([*_OPTIONS, *_strategy_options()]):
+    for option in reversed([*_OPTIONS, *_pattern_options(), *_strategy_options()]):
         function = option(function)
     return function
 
@@ -190,6 +195,13 @@ def _strategy_options() -> list[Callable[[F], F]]:
     from herd.strategies import options
 
     return flags_of(options(), _OF_STRATEGY)
+
+
+def _pattern_options() -> list[Callable[[F], F]]:
+    """A flag for each option of an arrival pattern."""
+    from herd.traffic.patterns import options
+
+    return flags_of(options(), _OF_PATTERN)
 
 
 def flags_of(options: Mapping[str, Option], prefix: str) -> list[Callable[[F], F]]:
@@ -234,10 +246,11 @@ def config_from(
     values = config.read(config_file) if config_file else {}
     others = {key: _words(key, values.pop(key)) for key in also if key in values}
     said = {name: value for name, value in flags.items() if value is not None}
-    chosen = chosen_of(said, _OF_STRATEGY)
+    options = chosen_of(said, _OF_STRATEGY), chosen_of(said, _OF_PATTERN)
     values |= said
-    if chosen:
-        values["options"] = values.get("options", {}) | chosen
+    for key, chosen in zip(("options", "pattern_options"), options, strict=True):
+        if chosen:
+            values[key] = values.get(key, {}) | chosen
     if pin:
         values["pin"] = dict(pin)
     return config.parse(values), others
