@@ -1,11 +1,11 @@
 # What each target needs, scripts/setup.sh provides; when all is there that takes under a second.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test servers check format clean
+.PHONY: help setup demo test servers bench check format clean
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
-SOURCES := toolkit tests
+SOURCES := toolkit tests benchmarks
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ servers: ## Start, look at and drive real servers; docs/servers.md is written an
 	@scripts/setup.sh servers
 	$(BIN)/python -m herd.observe.servers >docs/servers.new
 	mv docs/servers.new docs/servers.md
+
+bench: ## herd's load generator beside a C loop, wrk and ab: docs/performance.md; BENCH="--turns 1 --print" is a quick look
+	@scripts/setup.sh servers
+	$(BIN)/python benchmarks/load.py $(BENCH)
 
 check: setup ## Lint, format and types
 	$(BIN)/ruff check $(SOURCES)

@@ -35,11 +35,16 @@ CLIENTS = 10
 
 
 @dataclass(frozen=True)
-class Size:
-    """How much is done each time."""
+class Job:
+    """What is to be done, each time.
 
+    :param built: the folder with what was compiled
+    """
+
+    port: int
     connections: int
     seconds: float
+    built: Path
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Contender:
 
     name: str
     server: str
-    run: Callable[[int, Size, Path], dict[str, float]]
+    run: Callable[[Job], dict[str, float]]
     yardstick: str | None = None
     goal: float | None = None
 
@@ -71,22 +76,22 @@ def _rate(pattern: str, command: list[str]) -> dict[str, float]:
     return {"rate": float(found[1])}
 
 
-def c_loop(port: int, size: Size, built: Path) -> dict[str, float]:
+def c_loop(job: Job) -> dict[str, float]:
     """A plain loop, with as many processes."""
-    command = [str(built / "connect_loop"), str(port), str(size.connections), str(PROCESSES)]
+    command = [str(job.built / "connect_loop"), str(job.port), str(job.connections), str(PROCESSES)]
     return _rate(r"([\d.]+)", command)
 
 
-def wrk(port: int, size: Size, built: Path) -> dict[str, float]:
+def wrk(job: Job) -> dict[str, float]:
     """wrk, with as many threads, and one request a connection."""
-    many = [f"-t{PROCESSES}", f"-c{CLIENTS}", f"-d{size.seconds:.0f}s", "-H", "Connection: close"]
-    return _rate(r"Requests/sec:\s+([\d.]+)", ["wrk", *many, f"http://127.0.0.1:{port}/"])
+    many = [f"-t{PROCESSES}", f"-c{CLIENTS}", f"-d{job.seconds:.0f}s", "-H", "Connection: close"]
+    return _rate(r"Requests/sec:\s+([\d.]+)", ["wrk", *many, f"http://127.0.0.1:{job.port}/"])
 
 
-def ab(port: int, size: Size, built: Path) -> dict[str, float]:
+def ab(job: Job) -> dict[str, float]:
     """ApacheBench, which has one thread, and one request a connection."""
-    many = ["-q", "-n", str(size.connections), "-c", str(CLIENTS)]
-    return _rate(r"Requests per second:\s+([\d.]+)", ["ab", *many, f"http://127.0.0.1:{port}/"])
+    many = ["-q", "-n", str(job.connections), "-c", str(CLIENTS)]
+    return _rate(r"Requests per second:\s+([\d.]+)", ["ab", *many, f"http://127.0.0.1:{job.port}/"])
 
 
 def _herd(port: int, *options: str) -> dict[str, Any]:
@@ -97,21 +102,21 @@ def _herd(port: int, *options: str) -> dict[str, Any]:
     return found
 
 
-def herd_connects(port: int, size: Size, built: Path) -> dict[str, float]:
+def herd_connects(job: Job) -> dict[str, float]:
     """herd, connect and close, with as many processes."""
-    found = _herd(port, "-P", "closed", "-p", str(PROCESSES), "-c", str(size.connections))
+    found = _herd(job.port, "-P", "closed", "-p", str(PROCESSES), "-c", str(job.connections))
     return {"rate": found["rate"]}
 
 
-def herd_asks(port: int, size: Size, built: Path) -> dict[str, float]:
+def herd_asks(job: Job) -> dict[str, float]:
     """herd, one HTTP request a connection, with as many processes and clients."""
     closed = ["-P", "closed", "--clients", str(CLIENTS), "-p", str(PROCESSES)]
-    return {"rate": _herd(port, *closed, "-R", "http", "-d", f"{size.seconds}s")["rate"]}
+    return {"rate": _herd(job.port, *closed, "-R", "http", "-d", f"{job.seconds}s")["rate"]}
 
 
-def herd_paced(port: int, size: Size, built: Path) -> dict[str, float]:
+def herd_paced(job: Job) -> dict[str, float]:
     """herd, evenly paced: how late it starts its connections."""
-    found = _herd(port, "-r", "2000", "-d", f"{size.seconds}s")
+    found = _herd(job.port, "-r", "2000", "-d", f"{job.seconds}s")
     return {"rate": found["rate"], "late_us": found["schedule_error_us"]["p99"]}
 
 
@@ -153,9 +158,9 @@ def _build(folder: Path) -> None:
         _output(["gcc", "-O2", "-Wall", "-pthread", "-o", str(folder / name), source])
 
 
-def _once(contender: Contender, size: Size, built: Path) -> dict[str, float]:
+def _once(contender: Contender, job: Job) -> dict[str, float]:
     """In a network namespace of its own, which this file's ``--one`` then runs in."""
-    arguments = [contender.name, str(size.connections), str(size.seconds), str(built)]
+    arguments = [contender.name, str(job.connections), str(job.seconds), str(job.built)]
     inside = ["sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, __file__]
     found: dict[str, float] = json.loads(_output(["unshare", "-n", *inside, "--one", *arguments]))
     return found
@@ -164,18 +169,19 @@ def _once(contender: Contender, size: Size, built: Path) -> dict[str, float]:
 def _one(name: str, connections: str, seconds: str, built: str) -> None:
     contender = CONTENDERS[name]
     with _server(contender.server, Path(built)) as port:
-        found = contender.run(port, Size(int(connections), float(seconds)), Path(built))
+        found = contender.run(Job(port, int(connections), float(seconds), Path(built)))
     print(json.dumps(found))  # noqa: T201
 
 
-def _measure(turns: int, size: Size) -> dict[str, list[dict[str, float]]]:
+def _measure(turns: int, connections: int, seconds: float) -> dict[str, list[dict[str, float]]]:
     found: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
     with tempfile.TemporaryDirectory() as folder:
-        _build(Path(folder))
+        job = Job(0, connections, seconds, Path(folder))
+        _build(job.built)
         for turn in range(turns):
             for name, contender in CONTENDERS.items():
                 print(f"turn {turn + 1} of {turns}: {name}", file=sys.stderr)  # noqa: T201
-                found[name].append(_once(contender, size, Path(folder)))
+                found[name].append(_once(contender, job))
     return found
 
 
@@ -198,7 +204,9 @@ def _row(contender: Contender, found: dict[str, list[dict[str, float]]]) -> str:
     return f"| {contender.name} | {contender.server} | {_spread(mine, ',.0f')} | {against} |"
 
 
-def _table(found: dict[str, list[dict[str, float]]], turns: int, size: Size) -> str:
+def _table(
+    found: dict[str, list[dict[str, float]]], turns: int, connections: int, seconds: float
+) -> str:
     host: dict[str, Any] = dict(metadata())
     cpu = host["cpu"]
     programs = [f"nginx {servers.find('nginx').version()}", f"Python {host['python']}"]
@@ -206,7 +214,7 @@ def _table(found: dict[str, list[dict[str, float]]], turns: int, size: Size) -> 
     head = [
         f"{cpu['count']} CPUs, {cpu['model']}{', virtual' if cpu['hypervisor'] else ''}; Linux"
         f" {host['kernel']}; {', '.join(programs)}; load average at the end {load}. {turns} turns; each time"
-        f" {size.connections:,} connections, or {size.seconds:g} s. Median (lowest to highest).",
+        f" {connections:,} connections, or {seconds:g} s. Median (lowest to highest).",
         "",
         "| who | against | connections/s | compared, turn by turn |",
         "|---|---|---|---|",
@@ -234,8 +242,8 @@ def main() -> None:
     if asked.one:
         _one(*asked.one)
         return
-    size = Size(asked.connections, asked.seconds)
-    table = _table(_measure(asked.turns, size), asked.turns, size)
+    size = asked.turns, asked.connections, asked.seconds
+    table = _table(_measure(*size), *size)
     print(table)  # noqa: T201
     if not asked.only:
         _write(table)

@@ -42,6 +42,7 @@ def herd() -> None:
       herd waitqueue :80                   who waits there, and whom the next connection wakes
       herd inspect :80                     how that server waits, and what to make of it
       herd observe :80                     which of its workers wake, what is wasted, what that costs
+      herd load :80 --rate 2000            connect to it, and measure what that takes
       herd strategies                      what each one should show, and why
       herd doctor                          what this host can measure
 
