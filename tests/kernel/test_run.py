@@ -20,7 +20,13 @@ ALONE = ("accept", "epoll-exclusive", "reuseport")
 def test_settled_connections_are_counted_exactly(herd, strategy, workers):
     summary = herd.run("-s", strategy, "-n", str(workers), "-c", "23", "--rate", "settled")
     woken = 23 * workers if strategy == "epoll" else 23
-    assert summary["connections"] == {"attempted": 23, "established": 23, "failed": 0, "errors": {}}
+    assert summary["connections"] == {
+        "intended": 23,
+        "attempted": 23,
+        "established": 23,
+        "failed": 0,
+        "errors": {},
+    }
     assert summary["arrivals"] == summary["accepts"] == summary["wakeups"]["productive"] == 23
     assert summary["wakeups"]["total"] == woken
     assert summary["wakeups"]["wasted"] == woken - 23

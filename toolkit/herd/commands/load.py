@@ -66,8 +66,16 @@ def _choices() -> str:
 @click.option("--closes", type=click.Choice(["client", "server", "reset"]), help=_CLOSES)
 @_of_load
 @click.option("--find-capacity", is_flag=True, help=_FIND)
-@click.option("--seed", type=int, default=1, help="Chooses source addresses and random times.")
-@click.option("--patience", "patience_s", type=Seconds(), default="5s", help=_PATIENCE)
+@click.option(
+    "--seed",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Chooses source addresses and random times.",
+)
+@click.option(
+    "--patience", "patience_s", type=Seconds(), default="5s", show_default=True, help=_PATIENCE
+)
 @click.option(
     "--timeout", "timeout_s", type=Seconds(), help="End after this time, with exit code 124."
 )
@@ -81,7 +89,7 @@ def command(
 ) -> None:
     """Connect to a server on this machine, as often as it can or as one likes, and measure what that takes.
 
-    TARGET is HOST:PORT or unix:PATH; the host a loopback address. Latencies count from when a connection was
+    TARGET is HOST:PORT, :PORT or unix:PATH; the host a loopback address. Latencies count from when a connection was
     intended, not from when it was started: a server that stalls can't hide that (no coordinated omission).
 
     \b
@@ -95,7 +103,7 @@ def command(
       herd load 127.0.0.1:80 -P replay --times access-times.csv --json | jq .latency_us
 
     \b
-    Exit codes: 0 done, whatever the server answered (see errors); 1 nothing answers, or ended early;
+    Exit codes: 0 done, even if some connections failed (see errors); 1 all of them did, or it ended early;
     2 usage; 3 this host cannot; 124 timeout; 130 interrupted. What was measured is printed all the same.
     """
     from herd.commands import _show

@@ -93,9 +93,10 @@ def _send(
         ended_by, finished = error, _stop(supervisor, children)
     result = Result.of(plan, areas, begin)
     stopped = next((said["stopped"] for said in finished if said["stopped"]), None)
-    if stopped is None and set(result.errors) <= _NOBODY_THERE and not result.completed:
-        stopped = "nobody is there"
-    result.ended_by = ended_by or (_gone(plan, result, stopped) if stopped else None)
+    if stopped or (result.attempted and not result.completed):
+        result.ended_by = ended_by or _failed(plan, result, stopped)
+    else:
+        result.ended_by = ended_by
     return result
 
 
@@ -110,11 +111,16 @@ def _stop(supervisor: Supervisor, children: list[Child]) -> list[dict[str, str]]
     return []
 
 
-def _gone(plan: Plan, result: Result, why: str) -> HerdError:
+def _failed(plan: Plan, result: Result, why: str | None) -> HerdError:
     errors = ", ".join(f"{name} {count}" for name, count in result.errors.items())
-    if result.completed == 0:
+    if result.completed:
+        return HerdError(f"ended early: {why} ({errors})", "is the server still there?")
+    if set(result.errors) <= _NOBODY_THERE:
         return HerdError(
             f"nothing answers on {plan.target}: all {result.attempted} connections failed ({errors})",
             "is it the right address, and does the server run? ss -tlnp and ss -xlp list listeners",
         )
-    return HerdError(f"ended early: {why} ({errors})", "is the server still there?")
+    return HerdError(
+        f"{plan.target}: all {result.attempted} connections failed ({errors})",
+        "does the server answer to such a --request, within --patience?",
+    )
