@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from typing import Final, NoReturn
 
 from herd.errors import HerdError, UsageError
 
+#: How long it may take, seconds; an emulated guest, which is slow at everything, is given more.
+PATIENCE: Final = "HERD_PATIENCE_S"
 _PATIENCE_S: Final = 5.0
 
 
@@ -30,15 +33,16 @@ def guarded(trouble: str, kind: type[HerdError] = UsageError) -> Iterator[None]:
     :param trouble: the error's beginning: ``strategy theirs cannot be imported``
     """
     main = threading.current_thread() is threading.main_thread()
+    patience = float(os.environ.get(PATIENCE, _PATIENCE_S))
     before = signal.signal(signal.SIGALRM, _ring) if main else None
     try:
         if main:
-            signal.setitimer(signal.ITIMER_REAL, _PATIENCE_S)
+            signal.setitimer(signal.ITIMER_REAL, patience)
         yield
     except HerdError:
         raise
     except _Late:
-        raise kind(f"{trouble}: it did not end within {_PATIENCE_S:g} s") from None
+        raise kind(f"{trouble}: it did not end within {patience:g} s") from None
     except (Exception, SystemExit) as error:
         raise kind(f"{trouble}: {type(error).__name__}: {error}") from error
     finally:

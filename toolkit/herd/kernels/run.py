@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from herd import strangers
 from herd.config import RunConfig, as_dict
 from herd.errors import HerdError, RunTimeout, from_message
 from herd.host.headers import ensure_kernel_headers
@@ -199,10 +200,11 @@ class _Boot:
 
 
 def _environment() -> dict[str, str]:
-    """For Python in the guest: no writing beside the sources, headers that are merged already."""
+    """For Python in the guest: no writing beside the sources, headers that are merged already, patience."""
     passed_on = {name: value for name, value in os.environ.items() if name == "HERD_NO_FENTRY"}
     return passed_on | {
         "HOME": "/tmp",
+        strangers.PATIENCE: "100",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "BCC_KERNEL_SOURCE": str(ensure_kernel_headers()),
