@@ -89,8 +89,9 @@ def command(
 ) -> None:
     """Connect to a server on this machine, as often as it can or as one likes, and measure what that takes.
 
-    TARGET is HOST:PORT, :PORT or unix:PATH; the host a loopback address. Latencies count from when a connection was
-    intended, not from when it was started: a server that stalls can't hide that (no coordinated omission).
+    TARGET is HOST:PORT, :PORT or unix:PATH; the host is a loopback address. Latencies count from when a
+    connection was intended, not from when it was started: a server that stalls can't hide that (no coordinated
+    omission).
 
     \b
     Examples:
@@ -103,8 +104,8 @@ def command(
       herd load 127.0.0.1:80 -P replay --times access-times.csv --json | jq .latency_us
 
     \b
-    Exit codes: 0 done, even if some connections failed (see errors); 1 all of them did, or it ended early;
-    2 usage; 3 this host cannot; 124 timeout; 130 interrupted. What was measured is printed all the same.
+    Exit codes: 0 done, even if some connections failed; 1 all of them did, or it ended early; 2 usage;
+    3 this host cannot; 124 timeout; 130 interrupted. What was measured is printed all the same.
     """
     from herd.commands import _show
     from herd.recording import write

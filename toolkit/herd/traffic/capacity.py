@@ -64,30 +64,31 @@ def find(plan: Plan, progress: Progress) -> Capacity:
     for given, flag in ((plan.connections, "--connections"), (plan.rate, "--rate")):
         if given is not None:
             raise UsageError(f"--find-capacity finds the rate: it takes no {flag}")
-    _check(plan)
-    seconds = plan.duration_s or _STEP_S
-    of_pattern = patterns.options()
-    others = {key: value for key, value in plan.options.items() if key not in of_pattern}
-    clients = {key: value for key, value in plan.options.items() if key == "clients"}
-    first = _step(plan, pattern=_CLOSED, duration_s=seconds, options=others | clients)
-    found = Capacity(generate(first, progress, "closed loop"))
-    for share in SHARES:
-        if found.ended_by or not found.closed.rate:
-            break
-        options = {key: value for key, value in plan.options.items() if key != "clients"}
-        step = _step(plan, rate=found.closed.rate * share, duration_s=seconds, options=options)
-        found.steps.append((share, generate(step, progress, f"{share:.0%}")))
-    return found
-
-
-def _step(plan: Plan, **changes: Any) -> Plan:
-    return msgspec.structs.replace(plan, **changes)
-
-
-def _check(plan: Plan) -> None:
-    pattern = patterns.find(plan.pattern)
-    if not pattern.takes_rate:
+    if not patterns.find(plan.pattern).takes_rate:
         raise UsageError(
             f"--find-capacity sends at a rate, and --pattern {plan.pattern} has none",
             "leave it out, or take --pattern poisson",
         )
+    fast, paced = _plans(plan)
+    found = Capacity(generate(fast, progress, "closed loop"))
+    for share in SHARES:
+        if found.ended_by or not found.closed.rate:
+            break
+        step = msgspec.structs.replace(paced, rate=found.closed.rate * share)
+        found.steps.append((share, generate(step, progress, f"{share:.0%}")))
+    return found
+
+
+def _plans(plan: Plan) -> tuple[Plan, Plan]:
+    """The closed loop, and the open one, whose rate isn't known yet; what is wrong is said now."""
+    of_closed = {option.name for option in patterns.find(_CLOSED).options}
+    of_open = {option.name for option in patterns.find(plan.pattern).options}
+    return _step(plan, _CLOSED, of_open), _step(plan, plan.pattern, of_closed)
+
+
+def _step(plan: Plan, pattern: str, others: set[str]) -> Plan:
+    """:param others: options that are for the other pattern"""
+    options = {key: value for key, value in plan.options.items() if key not in others}
+    seconds = plan.duration_s or _STEP_S
+    changes: dict[str, Any] = {"pattern": pattern, "duration_s": seconds, "options": options}
+    return msgspec.structs.replace(plan, **changes).resolved()

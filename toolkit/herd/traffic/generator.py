@@ -37,7 +37,7 @@ def generate(
     """
     plan = plan.resolved()
     plans.check_host(plan)
-    rows = -(-plan.limit // plan.processes) * plan.requests
+    rows = min(-(-plan.limit // plan.processes) * plan.requests, plans.MOST_ROWS)
     memory = area.create("herd-load", LAYOUT, rows, plan.processes)
     areas = area.share(memory, LAYOUT, rows, plan.processes)
     children: list[Child] = []

@@ -59,6 +59,7 @@ class Load:
             manners,
             writes_ports=spec.get("writes_ports", True),
         )
+        self.client.epoll.register(channel.fileno(), select.EPOLLIN)  # an order ends each wait
 
     def _pattern(self, begin: int) -> Pattern:
         spec = self._spec

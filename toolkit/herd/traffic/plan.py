@@ -17,7 +17,7 @@ from herd.traffic.client import Manners
 
 _DEFAULT_RATE: Final = 1000.0
 _DEFAULT_SECONDS: Final = 10.0
-_MOST_ROWS: Final = 20_000_000
+MOST_ROWS: Final = 20_000_000
 #: More than one process can do in a second; a bound for its log, where only the time is given.
 _FASTEST: Final = 60_000
 _SPIN_NS: Final = 100_000
@@ -31,7 +31,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     pattern: str = "constant"
     request: str = "connect"
     rate: Annotated[float, Meta(gt=0, le=1e6)] | None = None
-    connections: Annotated[int, Meta(ge=1, le=_MOST_ROWS)] | None = None
+    connections: Annotated[int, Meta(ge=1, le=MOST_ROWS)] | None = None
     duration_s: Annotated[float, Meta(gt=0, le=86400)] | None = None
     processes: Annotated[int, Meta(ge=1, le=64)] = 1
     requests: Annotated[int, Meta(ge=1, le=65535)] = 1
@@ -76,7 +76,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         bounds = [self.connections, patterns.find(self.pattern).length(self.pattern_options)]
         if self.duration_s:
             fastest = self.rate or _FASTEST * self.processes
-            bounds.append(min(_MOST_ROWS, int(self.duration_s * fastest) + 1))
+            bounds.append(min(MOST_ROWS, int(self.duration_s * fastest) + 1))
         return min(bound for bound in bounds if bound is not None)
 
     @property
