@@ -308,6 +308,14 @@ def test_thinking_paces_the_requests_of_a_connection(listen):
     assert result.seconds >= 0.15
 
 
+def test_time_that_is_up_ends_a_connection_that_could_ask_for_long(listen):
+    result = load(
+        listen(echo), pattern="closed", duration_s=0.3, request="echo", requests=60_000, processes=2
+    )
+    assert (result.completed, result.errors) == (10, {})
+    assert result.requests > 10
+
+
 # --- when it goes wrong
 
 

@@ -87,10 +87,10 @@ def _choices() -> str:
 def command(
     find_capacity: bool, output: Path | None, as_json: bool, quiet: bool, **flags: Any
 ) -> None:
-    """Connect to a server on this machine, as often as it can or as one likes, and measure what that takes.
+    """Connect to a server on this machine, at a rate or as fast as it answers, and measure what that takes.
 
-    TARGET is HOST:PORT, :PORT or unix:PATH; the host is a loopback address. Latencies count from when a
-    connection was intended, not from when it was started: a server that stalls can't hide that (no coordinated
+    TARGET is HOST:PORT, :PORT or unix:PATH; the host is a loopback address. Latencies count from when each
+    connection was intended, not from when it was started: a server that stalls can't hide it (no coordinated
     omission).
 
     \b

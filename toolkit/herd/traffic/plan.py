@@ -142,13 +142,17 @@ def address(target: str) -> tuple[families.Family, str, int]:
     local = target.startswith("localhost:")
     meant = targets.parse(target.replace("localhost", "127.0.0.1", 1) if local else target)
     if meant.path is not None:
-        return families.find("unix"), meant.path.replace("@", "\0", 1), 0
+        return families.find("unix"), _socket_name(meant.path), 0
     assert meant.port is not None
     family = families.choose(None, meant.address)
     try:
         return family, str(family.host(meant.address, meant.port)), meant.port
     except UsageError as error:
         raise UsageError(f"{target}: {error.message}", _LOOPBACK_ONLY) from None
+
+
+def _socket_name(path: str) -> str:
+    return f"\0{path[1:]}" if path.startswith("@") else path
 
 
 def parse(values: dict[str, Any]) -> Plan:
