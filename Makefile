@@ -26,7 +26,7 @@ servers: ## Start, look at and drive real servers; docs/servers.md is written an
 	$(BIN)/python -m herd.observe.servers >docs/servers.new
 	mv docs/servers.new docs/servers.md
 
-bench: ## herd's load generator beside a C loop, wrk and ab: docs/performance.md; BENCH="--turns 1 --print" is a quick look
+bench: ## herd load beside a C loop, wrk and ab; BENCH="--turns 1 --print" has a quick look
 	@scripts/setup.sh servers
 	$(BIN)/python benchmarks/load.py $(BENCH)
 
