@@ -204,7 +204,11 @@ def test_without_a_probe_wakeups_are_unknown_not_zero(herd):
 
 @pytest.mark.parametrize(
     "options",
-    [("poisson", "-r", "200"), ("closed", "--clients", "2"), ("bursts", "-r", "200", "--burst", "5")],
+    [
+        ("poisson", "-r", "200"),
+        ("closed", "--clients", "2"),
+        ("bursts", "-r", "200", "--burst", "5"),
+    ],
 )
 def test_arrival_patterns_of_a_load_are_those_of_a_run(options, herd):
     summary = herd.run("-n", "3", "-c", "23", "--probe", "none", "--pattern", *options)

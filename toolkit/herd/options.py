@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from herd.discover import unknown
@@ -39,16 +39,24 @@ def merged(options: Iterable[Option]) -> dict[str, Option]:
     return found
 
 
-def completed(what: str, options: Iterable[Option], chosen: Mapping[str, str]) -> dict[str, str]:
+def completed(
+    what: str,
+    options: Iterable[Option],
+    chosen: Mapping[str, str],
+    takers: Callable[[str], list[str]],
+) -> dict[str, str]:
     """What was chosen, and the defaults.
 
     :param what: whose options they are, such as ``strategy accept``
+    :param takers: who else has an option of some name, for the hint
     :raises UsageError: there is no such option, or the option has no such choice
     """
     known = {option.name: option for option in options}
     for key, value in chosen.items():
         if key not in known:
-            raise unknown(f"option of {what}", key, known)
+            error, takes = unknown(f"option of {what}", key, known), takers(key)
+            hint = f"--{key} is for {', '.join(takes)}" if takes else error.hint
+            raise UsageError(error.message, hint)
         if known[key].choices and value not in known[key].choices:
             raise unknown(f"--{key}", value, known[key].choices)
     return {key: option.default for key, option in known.items()} | dict(chosen)

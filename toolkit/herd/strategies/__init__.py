@@ -138,16 +138,6 @@ def choose(name: str, chosen: Mapping[str, str]) -> dict[str, str]:
     """
     strategy = find(name)
     with guarded(f"strategy {name} cannot be used"):
-        return _chosen(name, strategy, chosen)
-
-
-def _chosen(name: str, strategy: type[Strategy], chosen: Mapping[str, str]) -> dict[str, str]:
-    known = {option.name for option in strategy.options}
-    for key in chosen:
-        takes = [] if key in known else _who_takes(key)
-        if takes:
-            message = unknown(f"option of strategy {name}", key, known).message
-            raise UsageError(message, f"--{key} is for {', '.join(takes)}")
-    complete = completed(f"strategy {name}", strategy.options, chosen)
-    strategy.check(complete)
-    return complete
+        complete = completed(f"strategy {name}", strategy.options, chosen, _who_takes)
+        strategy.check(complete)
+        return complete

@@ -31,8 +31,8 @@ def generate(
     """Send a load.
 
     :param what: names it in the progress
-    :raises UsageError: the plan's values don't fit together
     :returns: what was measured, also where something ended it early (``result.ended_by``)
+    :raises UsageError: the plan's values don't fit together
     :raises HerdError: nothing was sent
     """
     plan = plan.resolved()
@@ -43,12 +43,9 @@ def generate(
     children: list[Child] = []
     with Supervisor(plan.timeout_s or _FOREVER_S) as supervisor:
         try:
-            children += [
-                Child(f"load {index}", "herd.traffic.main", [memory])
-                for index in range(plan.processes)
-            ]
-            for index, child in enumerate(children):
-                child.channel.send(plans.spec(plan, index, memory, rows))
+            for index in range(plan.processes):
+                children.append(Child(f"load {index}", "herd.traffic.main", [memory]))
+                children[-1].channel.send(plans.spec(plan, index, memory, rows))
             supervisor.expect("ready", children, children)
             return _send(plan, supervisor, children, areas, _Shown(plan, areas, progress, what))
         finally:
@@ -93,10 +90,8 @@ def _send(
         ended_by, finished = error, _stop(supervisor, children)
     result = Result.of(plan, areas, begin)
     stopped = next((said["stopped"] for said in finished if said["stopped"]), None)
-    if stopped or (result.attempted and not result.completed):
-        result.ended_by = ended_by or _failed(plan, result, stopped)
-    else:
-        result.ended_by = ended_by
+    in_vain = result.attempted and not result.completed
+    result.ended_by = ended_by or (_failed(plan, result, stopped) if stopped or in_vain else None)
     return result
 
 

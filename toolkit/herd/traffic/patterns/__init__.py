@@ -33,12 +33,16 @@ def options() -> dict[str, Option]:
     return merged(option for name in names() for option in find(name).options)
 
 
+def _who_takes(key: str) -> list[str]:
+    return [f"--pattern {name}" for name in names() if key in merged(find(name).options)]
+
+
 def choose(name: str, chosen: Mapping[str, str]) -> dict[str, str]:
     """What was chosen for a pattern, with its defaults.
 
     :raises UsageError: the pattern has no such option, or it can't be used
     """
     pattern = find(name)
-    complete = completed(f"arrival pattern {name}", pattern.options, chosen)
+    complete = completed(f"arrival pattern {name}", pattern.options, chosen, _who_takes)
     pattern.check(complete)
     return complete

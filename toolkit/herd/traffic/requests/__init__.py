@@ -34,12 +34,16 @@ def options() -> dict[str, Option]:
     return merged(option for name in names() for option in find(name).options)
 
 
+def _who_takes(key: str) -> list[str]:
+    return [f"--request {name}" for name in names() if key in merged(find(name).options)]
+
+
 def choose(name: str, chosen: Mapping[str, str]) -> dict[str, str]:
     """What was chosen for a request, with its defaults.
 
     :raises UsageError: the request has no such option, or it can't be used
     """
     request = find(name)
-    complete = completed(f"request {name}", request.options, chosen)
+    complete = completed(f"request {name}", request.options, chosen, _who_takes)
     request.check(complete)
     return complete
