@@ -109,9 +109,11 @@ def herd_connects(job: Job) -> dict[str, float]:
 
 
 def herd_asks(job: Job) -> dict[str, float]:
-    """herd, one HTTP request a connection, with as many processes and clients."""
+    """herd, one HTTP request a connection, with as many processes and clients; like wrk it doesn't wait
+    for the server to close."""
     closed = ["-P", "closed", "--clients", str(CLIENTS), "-p", str(PROCESSES)]
-    return {"rate": _herd(job.port, *closed, "-R", "http", "-d", f"{job.seconds}s")["rate"]}
+    asks = ["-R", "http", "--closes", "client", "-d", f"{job.seconds}s"]
+    return {"rate": _herd(job.port, *closed, *asks)["rate"]}
 
 
 def herd_paced(job: Job) -> dict[str, float]:

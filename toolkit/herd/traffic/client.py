@@ -170,6 +170,8 @@ class Client:
 
     def next_wake(self) -> int | None:
         """When the first held or thinking client has something to do, ns; ``None``: there is none."""
+        if not (self._held or self._pausing or self._thinking):
+            return None
         heads = [queue[0][0] for queue in (self._held, self._pausing) if queue]
         return min([*heads, *list(self._thinking)[:1]], default=None)
 
