@@ -202,7 +202,9 @@ def test_a_compiler_that_aborts_ends_its_own_process_only(herd, tmp_path):
     bcc = tmp_path / "fake" / "bcc"
     bcc.mkdir(parents=True)
     (bcc / "libbcc.py").touch()
-    (bcc / "__init__.py").write_text("import os\nBPF = lambda **settings: os.abort()\n")
+    (bcc / "__init__.py").write_text(
+        "import os\nclass Lib:\n    def __getattr__(self, name): os.abort()\nlib = Lib()\n"
+    )
     run = ("run", "-n", "2", "-c", "10", "--json", "-o")
     refused = herd(
         *run, str(herd.output()), "--probe", "tracepoints", HERD_BCC_PATH=str(bcc.parent)

@@ -35,7 +35,7 @@ def compare(herd, *args: str, **environment: str):
 
 def test_both_probes_count_the_same_in_the_committed_experiment(herd):
     """Cross-validation: one run, watched by function probes and by tracepoints at once."""
-    experiment = str(ROOT / "experiments" / "cross-validation.toml")
+    experiment = str(ROOT / "experiments" / "compare" / "cross-validation.toml")
     code, found, error = compare(herd, "--config", experiment, "-c", "41")
     assert found["failed"] == []
     runs = {run["config"]["strategy"]: run for run in found["runs"]}

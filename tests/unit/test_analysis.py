@@ -14,6 +14,7 @@ import pytest
 from scipy.stats import chisquare
 
 from herd.analysis import integrity
+from herd.analysis.quantiles import Quantiles
 from herd.analysis.summary import fairness, percentiles
 from herd.recording.read import Recording, load
 from herd.recording.schema import TABLES
@@ -195,12 +196,11 @@ def test_fairness_at_its_ends(accepts, jain, busiest, p):
     }
 
 
-def test_percentiles_leave_out_what_is_unknown():
-    some = pd.Series([3000, None, 1000], dtype="Int64")
-    found = percentiles(some)
+def test_percentiles_are_microseconds_and_unknown_without_a_value():
+    found = percentiles(Quantiles([3000, 1000]))
     assert found is not None
     assert (found["p50"], found["max"]) == (2.0, 3.0)
-    assert percentiles(pd.Series([None], dtype="Int64")) is None
+    assert percentiles(Quantiles()) is None
 
 
 def serve(directory: Path, served: list[int]) -> None:

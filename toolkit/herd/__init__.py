@@ -12,15 +12,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from herd.api import run
+    from herd.api import draw, experiment, inspect, run, waitqueue, watch
     from herd.errors import HerdError
+    from herd.lessons import live_or_recorded, why_not_live
     from herd.recording.read import Recording, load
 
-__all__ = ["HerdError", "Recording", "__version__", "load", "run"]
+__all__ = [
+    "HerdError",
+    "Recording",
+    "__version__",
+    "draw",
+    "experiment",
+    "inspect",
+    "live_or_recorded",
+    "load",
+    "run",
+    "waitqueue",
+    "watch",
+    "why_not_live",
+]
 __version__ = "0.1.0"
 
 _WHERE = {
     "run": "herd.api",
+    "experiment": "herd.api",
+    "watch": "herd.api",
+    "waitqueue": "herd.api",
+    "inspect": "herd.api",
+    "draw": "herd.api",
+    "live_or_recorded": "herd.lessons",
+    "why_not_live": "herd.lessons",
     "load": "herd.recording.read",
     "Recording": "herd.recording.read",
     "HerdError": "herd.errors",

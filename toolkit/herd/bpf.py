@@ -7,13 +7,20 @@ import errno
 import functools
 import os
 import platform
-from typing import Final
+from typing import Any, Final
 
 _SYSTEM_CALL: Final = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351, "ppc64le": 361}
 _MAP_CREATE: Final = 0
+_MAP_LOOKUP_ELEM: Final = 1
 _MAP_UPDATE_ELEM: Final = 2
+_MAP_DELETE_ELEM: Final = 3
+_MAP_GET_NEXT_KEY: Final = 4
 _PROG_LOAD: Final = 5
+_PROG_TEST_RUN: Final = 10
+_RAW_TRACEPOINT_OPEN: Final = 17
+_LINK_CREATE: Final = 28
 _ENABLE_STATS: Final = 32
+_ITER_CREATE: Final = 33
 _INSTRUCTION_BYTES: Final = 8
 _LOG_BYTES: Final = 1 << 24
 #: What the verifier says last of every program, whether it takes it or not.
@@ -35,8 +42,8 @@ class _MapCreate(ctypes.Structure):
     )
 
 
-class _MapUpdate(ctypes.Structure):
-    """``union bpf_attr`` of BPF_MAP_UPDATE_ELEM."""
+class _Element(ctypes.Structure):
+    """``union bpf_attr`` of BPF_MAP_*_ELEM, and of BPF_MAP_GET_NEXT_KEY, whose value is a key."""
 
     _fields_ = (
         ("map_fd", ctypes.c_uint32),
@@ -74,8 +81,54 @@ class _ProgLoad(ctypes.Structure):
     )
 
 
+class _TestRun(ctypes.Structure):
+    """``union bpf_attr`` of BPF_PROG_TEST_RUN."""
+
+    _fields_ = (
+        ("prog_fd", ctypes.c_uint32),
+        ("retval", ctypes.c_uint32),
+        ("data_size_in", ctypes.c_uint32),
+        ("data_size_out", ctypes.c_uint32),
+        ("data_in", ctypes.c_uint64),
+        ("data_out", ctypes.c_uint64),
+        ("repeat", ctypes.c_uint32),
+        ("duration", ctypes.c_uint32),
+        ("ctx_size_in", ctypes.c_uint32),
+        ("ctx_size_out", ctypes.c_uint32),
+        ("ctx_in", ctypes.c_uint64),
+        ("ctx_out", ctypes.c_uint64),
+        ("flags", ctypes.c_uint32),
+        ("cpu", ctypes.c_uint32),
+        ("batch_size", ctypes.c_uint32),
+    )
+
+
+class _RawTracepointOpen(ctypes.Structure):
+    """``union bpf_attr`` of BPF_RAW_TRACEPOINT_OPEN."""
+
+    _fields_ = (("name", ctypes.c_uint64), ("prog_fd", ctypes.c_uint32), ("pad", ctypes.c_uint32))
+
+
+class _LinkCreate(ctypes.Structure):
+    """``union bpf_attr`` of BPF_LINK_CREATE."""
+
+    _fields_ = (
+        ("prog_fd", ctypes.c_uint32),
+        ("target_fd", ctypes.c_uint32),
+        ("attach_type", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+    )
+
+
+class _IterCreate(ctypes.Structure):
+    """``union bpf_attr`` of BPF_ITER_CREATE."""
+
+    _fields_ = (("link_fd", ctypes.c_uint32), ("flags", ctypes.c_uint32))
+
+
 @functools.cache
-def _libc() -> ctypes.CDLL:
+def libc() -> ctypes.CDLL:
+    """The C library, for system calls that Python doesn't have."""
     return ctypes.CDLL(None, use_errno=True)
 
 
@@ -93,7 +146,7 @@ def call(command: int, attributes: ctypes.Structure) -> int:
     number = _SYSTEM_CALL.get(platform.machine())
     if number is None:
         raise OSError(errno.ENOSYS, f"bpf(2) is unknown on {platform.machine()}")
-    result: int = _libc().syscall(
+    result: int = libc().syscall(
         number, command, ctypes.byref(attributes), ctypes.sizeof(attributes)
     )
     if result < 0:
@@ -122,11 +175,76 @@ def create_map(
 
 def update(map_fd: int, key: bytes, value: bytes) -> None:
     """Write one element of a map."""
-    at, to = ctypes.create_string_buffer(key), ctypes.create_string_buffer(value)
-    attributes = _MapUpdate(
-        map_fd=map_fd, key=ctypes.addressof(at), value=ctypes.addressof(to), flags=0
+    _element(_MAP_UPDATE_ELEM, map_fd, key, ctypes.create_string_buffer(value, len(value)))
+
+
+def lookup(map_fd: int, key: bytes, value_bytes: int) -> bytes | None:
+    """Read one element of a map; ``None`` where there is none.
+
+    :param value_bytes: for a value per CPU, those of all possible CPUs, each rounded up to 8
+    """
+    found = ctypes.create_string_buffer(value_bytes)
+    return found.raw if _is_there(_MAP_LOOKUP_ELEM, map_fd, key, found) else None
+
+
+def delete(map_fd: int, key: bytes) -> None:
+    """Remove one element of a map, if it is there."""
+    _is_there(_MAP_DELETE_ELEM, map_fd, key, None)
+
+
+def next_key(map_fd: int, key: bytes | None, key_bytes: int) -> bytes | None:
+    """The key after this one, or the first; ``None`` after the last."""
+    found = ctypes.create_string_buffer(key_bytes)
+    return found.raw if _is_there(_MAP_GET_NEXT_KEY, map_fd, key, found) else None
+
+
+def _is_there(
+    command: int, map_fd: int, key: bytes | None, value: ctypes.Array[Any] | None
+) -> bool:
+    try:
+        _element(command, map_fd, key, value)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _element(command: int, map_fd: int, key: bytes | None, value: ctypes.Array[Any] | None) -> None:
+    at = ctypes.create_string_buffer(key, len(key)) if key is not None else None
+    attributes = _Element(
+        map_fd=map_fd,
+        key=ctypes.addressof(at) if at is not None else 0,
+        value=ctypes.addressof(value) if value is not None else 0,
     )
-    call(_MAP_UPDATE_ELEM, attributes)
+    call(command, attributes)
+
+
+def open_raw_tracepoint(program: int, name: str | None = None) -> int:
+    """Attach a program; returns the link, with which it is detached again.
+
+    :param name: of the tracepoint; none for fentry and fexit, which know where they belong
+    """
+    text = ctypes.create_string_buffer(name.encode()) if name else None
+    address = ctypes.addressof(text) if text is not None else 0
+    return call(_RAW_TRACEPOINT_OPEN, _RawTracepointOpen(name=address, prog_fd=program))
+
+
+def link(program: int, attach_type: int) -> int:
+    """Attach a program, such as an iterator, that needs no target; returns the link."""
+    return call(_LINK_CREATE, _LinkCreate(prog_fd=program, attach_type=attach_type))
+
+
+def iterate(iterator: int) -> int:
+    """A descriptor that reads what an iterator writes, by its link."""
+    return call(_ITER_CREATE, _IterCreate(link_fd=iterator))
+
+
+def run(program: int, *arguments: int) -> None:
+    """Call a raw tracepoint's program, once, with these arguments (BPF_PROG_TEST_RUN, since 5.10)."""
+    words = (ctypes.c_uint64 * len(arguments))(*arguments)
+    attributes = _TestRun(
+        prog_fd=program, ctx_size_in=ctypes.sizeof(words), ctx_in=ctypes.addressof(words)
+    )
+    call(_PROG_TEST_RUN, attributes)
 
 
 def enable_statistics() -> int | None:

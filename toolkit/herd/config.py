@@ -78,7 +78,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         from herd.traffic import patterns
 
         reference(self.strategy)
-        _check_names(self)
+        check_names(self)
         family = families.choose(self.family, self.host)
         host = family.host(self.host, self.port)
         cpus(self.pin.workers), cpus(self.pin.load)
@@ -219,7 +219,11 @@ def cpus(text: str) -> list[int]:
     return sorted(found)
 
 
-def _check_names(config: RunConfig) -> None:
+def check_names(config: RunConfig) -> None:
+    """Whether there is a probe and a rate of these names.
+
+    :raises UsageError: with the nearest one
+    """
     from herd.probes import modes
 
     known = modes.names()

@@ -6,10 +6,12 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from herd.errors import UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
@@ -30,6 +32,9 @@ def named(module: str, base: type[T], name: str) -> type[T] | None:
 
 def plugins(group: str) -> list[EntryPoint]:
     """Entry points that other installed packages offer."""
+    # Imported late: it is half of what the pool's and the load's processes would import.
+    from importlib.metadata import entry_points
+
     return sorted(entry_points(group=group), key=lambda point: point.name)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from herd import families
+from herd.analysis import metrics
 from herd.analysis.deaths import explained
 from herd.analysis.summary import seen
 from herd.recording.schema import ACCEPT_FUNCTIONS, SIGNAL_FUNCTION, WAKE_FUNCTIONS
@@ -143,18 +144,18 @@ def _outcomes(recording: Recording) -> dict[str, Any]:
     name = "wakeups = productive + wasted"
     if not seen(recording):
         return _law(name, None, "wakeups are unknown without a probe")
-    caused = recording.caused
-    undecided = int(caused["outcome"].isna().sum())
-    productive = int((caused["outcome"] == "productive").sum())
-    wasted = len(caused) - productive - undecided
+    outcomes = metrics.outcomes(recording).sum()
+    total, productive = int(outcomes.sum()), int(outcomes["productive"])
+    undecided = int(outcomes[metrics.UNDECIDED])
+    wasted = total - productive - undecided
     # A server goes on when we stop looking: each worker may be awake just then.
     awake = recording.run["config"]["workers"] if recording.run.get("observed") else 0
-    detail = f"{len(caused)} = {productive} + {wasted}"
+    detail = f"{total} = {productive} + {wasted}"
     detail += f", {undecided} undecided" if undecided else ""
     # The workers' table was counted as the events came, the other from what was kept of them.
     counted = int(recording.workers["wakeups"].sum())
-    detail += f", counted by worker {counted}" if counted != len(caused) else ""
-    return _law(name, undecided <= awake and counted == len(caused), detail)
+    detail += f", counted by worker {counted}" if counted != total else ""
+    return _law(name, undecided <= awake and counted == total, detail)
 
 
 def _nothing_lost(run: dict[str, Any]) -> list[dict[str, Any]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from herd.analysis import metrics
 from herd.analysis.deaths import deaths
+from herd.analysis.quantiles import Quantiles
 from herd.analysis.verdict import judge
 from herd.analysis.words import title
 from herd.recording.schema import VERSION
@@ -22,6 +24,7 @@ def summarise(recording: Recording) -> dict[str, Any]:
     """Every figure of a run; one that couldn't be seen is ``None``."""
     run = recording.run
     accepts = accepted(recording)
+    wakeups = _wakeups(recording, accepts) if seen(recording) else _unknown_wakeups(recording)
     summary = {
         "schema": VERSION,
         "run": str(recording.path),
@@ -32,12 +35,11 @@ def summarise(recording: Recording) -> dict[str, Any]:
         "ended_by": run["ended_by"],
         "notes": run["notes"],
         "connections": _connections(recording),
-        "arrivals": len(recording.arrivals) if seen(recording) else None,
+        "arrivals": metrics.count(recording, "arrivals", "arrival") if seen(recording) else None,
         "accepts": accepts,
         "signals": _signals(recording),
-        "wakeups": _wakeups(recording, accepts) if seen(recording) else _unknown_wakeups(recording),
-        "prediction": run["prediction"]
-        | {"held": _held(recording, accepts) if seen(recording) else None},
+        "wakeups": wakeups,
+        "prediction": run["prediction"] | {"held": _held(run, wakeups["per_connection"])},
         "workers": _workers(recording),
         "deaths": deaths(recording),
         "fairness": fairness(shares(recording)),
@@ -70,15 +72,22 @@ def _connections(recording: Recording) -> dict[str, Any]:
     """As the clients saw them; unknown where they weren't ours."""
     attempted = recording.run["load"]["attempted"]
     if attempted is None:
+<<<<<<< HEAD
         return dict.fromkeys(("intended", "attempted", "established", "failed", "errors"))
     missed = recording.run["load"].get("missed")  # an older recording doesn't say
     answered = int(recording.connections["error"].isna().sum())
+=======
+        return dict.fromkeys(("attempted", "established", "failed", "errors"))
+    errors = metrics.errors(recording)
+    # What was interrupted before it ended has no row, and no error.
+    ended = metrics.count(recording, "connections", "intended_ns")
+>>>>>>> main
     return {
         "intended": None if missed is None else attempted + missed,
         "attempted": attempted,
-        "established": int(recording.connections["established_ns"].notna().sum()),
-        "failed": attempted - answered,
-        "errors": _errors(recording),
+        "established": metrics.count(recording, "connections", "established_ns"),
+        "failed": attempted - ended + sum(errors.values()),
+        "errors": errors,
     }
 
 
@@ -86,12 +95,6 @@ def _signals(recording: Recording) -> int | None:
     """Signals that told workers of connections; ``None`` where nobody counted them."""
     signals = recording.workers["signals"]
     return int(signals.sum()) if signals.notna().all() else None
-
-
-def _errors(recording: Recording) -> dict[str, int]:
-    """How many connections met each error; errno's names."""
-    counts = recording.connections["error"].value_counts()
-    return {str(name): int(count) for name, count in counts.items() if count}
 
 
 def seen(recording: Recording) -> bool:
@@ -107,32 +110,28 @@ def accepted(recording: Recording) -> int | None:
 
 def per_connection(recording: Recording, accepts: int | None) -> float | None:
     """Wakeups ÷ accepted connections; ``None`` where nothing was accepted, or nobody counted."""
-    return len(recording.caused) / accepts if accepts else None
+    return int(metrics.outcomes(recording).to_numpy().sum()) / accepts if accepts else None
 
 
-def _held(recording: Recording, accepts: int | None) -> bool | None:
-    measured = per_connection(recording, accepts)
-    predicted = recording.run["prediction"]
+def _held(run: dict[str, Any], measured: float | None) -> bool | None:
+    predicted = run["prediction"]
     if measured is None or predicted["low"] is None:
         return None
     return bool(predicted["low"] <= measured <= predicted["high"])
 
 
 def _wakeups(recording: Recording, accepts: int | None) -> dict[str, Any]:
-    caused = recording.caused
-    counts = recording.wakeups["cause"].value_counts()
-    causes = {name: int(counts.get(name, 0)) for name in ("chained", "lock", "handoff", "other")}
-    outcomes = caused["outcome"].value_counts()
-    in_kernel = int(outcomes.get("wasted_in_kernel", 0))
-    in_user = int(outcomes.get("wasted_in_user", 0))
+    causes = metrics.causes(recording)
+    outcomes = metrics.outcomes(recording).sum().to_dict()
+    total = sum(outcomes.values())
     return {
-        "total": len(caused),
-        "per_connection": per_connection(recording, accepts),
+        "total": total,
+        "per_connection": total / accepts if accepts else None,
         "predicted_per_connection": recording.run["prediction"]["expected"],
-        "productive": int(outcomes.get("productive", 0)),
-        "wasted": in_kernel + in_user,
-        "wasted_in_kernel": in_kernel,
-        "wasted_in_user": in_user,
+        "productive": outcomes["productive"],
+        "wasted": outcomes["wasted_in_kernel"] + outcomes["wasted_in_user"],
+        "wasted_in_kernel": outcomes["wasted_in_kernel"],
+        "wasted_in_user": outcomes["wasted_in_user"],
         "chained": causes["chained"],
         "lock": causes["lock"],
         "handoff": causes["handoff"],
@@ -198,32 +197,21 @@ def fairness(connections: pd.Series[Any]) -> dict[str, float | None]:
     }
 
 
-def percentiles(nanoseconds: pd.Series[Any]) -> dict[str, float] | None:
+def percentiles(nanoseconds: Quantiles) -> dict[str, float] | None:
     """Percentiles in µs; ``None`` without a value."""
-    known = nanoseconds.dropna()
-    if known.empty:
+    if not nanoseconds.count:
         return None
-    values = known.to_numpy("float64") / 1000
-    import numpy as np
-
-    found = np.quantile(values, list(_QUANTILES.values()))
+    found = nanoseconds.at(list(_QUANTILES.values())) / 1000
     return {name: round(float(value), 3) for name, value in zip(_QUANTILES, found, strict=True)}
 
 
-def wake_latency(recording: Recording) -> pd.Series[Any]:
-    """Made runnable → running, ns, of the wakeups that an arrival caused."""
-    caused = recording.caused
-    return caused["running_ns"] - caused["time_ns"]
-
-
 def _latency(recording: Recording) -> dict[str, Any]:
-    connections = recording.connections
     return {
-        "queue_delay": percentiles(recording.accepts["queue_delay_ns"]),
-        "wake_latency": percentiles(wake_latency(recording)),
-        "connect": percentiles(connections["established_ns"] - connections["intended_ns"]),
-        "first_byte": percentiles(connections["first_byte_ns"] - connections["intended_ns"]),
-        "late_start": percentiles(connections["started_ns"] - connections["intended_ns"]),
+        "queue_delay": percentiles(metrics.queue_delay(recording)),
+        "wake_latency": percentiles(metrics.wake_latency(recording)),
+        "connect": percentiles(metrics.since_intended(recording, "established_ns")),
+        "first_byte": percentiles(metrics.since_intended(recording, "first_byte_ns")),
+        "late_start": percentiles(metrics.since_intended(recording, "started_ns")),
     }
 
 
@@ -232,14 +220,11 @@ def _cost(recording: Recording, accepts: int | None) -> dict[str, float | None]:
     cpu = workers["cpu_user_s"] + workers["cpu_system_s"]
     switches = workers["voluntary_switches"] + workers["involuntary_switches"]
     each = 1 / accepts if accepts and cpu.notna().all() else None
-    caused = recording.caused
-    wasted = caused[caused["outcome"].isin(["wasted_in_kernel", "wasted_in_user"])]
+    wasted = metrics.wasted_cpu_ns(recording) if seen(recording) and accepts else None
     return {
         "cpu_us_per_connection": float(cpu.sum() * 1e6 * each) if each else None,
         "switches_per_connection": float(switches.sum() * each) if each else None,
         "wasted_cpu_us_per_connection": (
-            float(wasted["on_cpu_ns"].sum() / 1000 / accepts)
-            if seen(recording) and accepts
-            else None
+            None if wasted is None or not accepts else wasted / 1000 / accepts
         ),
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from herd.analysis.metrics import wasted_cpu_ns
+
 if TYPE_CHECKING:
     from herd.recording.read import Recording
 
@@ -97,9 +99,7 @@ def wasted_cpu_share(recording: Recording) -> float:
 
     What the waker spends to wake them is not in it.
     """
-    caused = recording.caused
-    wasted = caused[caused["outcome"].isin(["wasted_in_kernel", "wasted_in_user"])]
-    return float(wasted["on_cpu_ns"].sum()) / 1e9 / _seconds(recording.run)
+    return wasted_cpu_ns(recording) / 1e9 / _seconds(recording.run)
 
 
 def _seconds(run: dict[str, Any]) -> float:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from herd.compare import Comparison
+    from herd.experiments.result import Result
     from herd.recording.read import Recording
     from herd.runner import Progress
     from herd.traffic.capacity import Capacity
@@ -86,6 +87,7 @@ def comparison(found: Comparison, *, as_json: bool, quiet: bool = False) -> None
         click.echo(f"recordings: {found.path}")
 
 
+<<<<<<< HEAD
 def load(found: Result | Capacity, *, as_json: bool, quiet: bool = False) -> None:
     """What a load has measured, likewise."""
     if as_json:
@@ -94,3 +96,13 @@ def load(found: Result | Capacity, *, as_json: bool, quiet: bool = False) -> Non
         from herd.report.load import lines
 
         click.echo("\n".join(lines(found)))
+=======
+def experiment(found: Result, *, as_json: bool) -> None:
+    """An experiment's claims, likewise."""
+    if as_json:
+        click.echo(json.dumps(found.as_json(), allow_nan=False))
+        return
+    from herd.report.experiment import print_result
+
+    print_result(found, console())
+>>>>>>> main

@@ -39,7 +39,7 @@ def command(
       herd compare --strategies all -n 16 -c 200 --rate settled
       herd compare -S all -n 16 --rate settled --family unix
       herd compare -S accept,epoll -K 6.1,6.12,host -n 16 -c 101 --rate settled
-      herd compare --config experiments/cross-validation.toml --json | jq '.runs[].integrity.ok'
+      herd compare --config experiments/compare/cross-validation.toml --json | jq '.runs[].integrity.ok'
     """
     from herd import compare
     from herd.commands import _show

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from herd.commands._options import Seconds
+from herd.commands._options import Seconds, no_picture
 from herd.errors import HerdError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, and nothing else."
 )
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
+@no_picture
 def command(
     target: str | None,
     pid: int | None,
@@ -40,6 +41,7 @@ def command(
     output: str | None,
     as_json: bool,
     quiet: bool,
+    no_picture: bool,
 ) -> None:
     """Watch a server that runs already: which of its workers wake, what is wasted, and what that costs.
 
@@ -63,7 +65,12 @@ def command(
     try:
         with _live(str(meant), quiet) as show:
             recording = observe(
-                meant, duration_s=duration or None, probe=probe, output=output, show=show
+                meant,
+                duration_s=duration or None,
+                probe=probe,
+                output=output,
+                show=show,
+                picture=not no_picture,
             )
     except HerdError as error:
         if error.recording is not None:

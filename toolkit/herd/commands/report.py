@@ -11,6 +11,7 @@ from herd.errors import UsageError
 
 if TYPE_CHECKING:
     from herd.compare import Comparison
+    from herd.experiments.result import Result
     from herd.recording.read import Recording
 
 _STDOUT: Final = Path("-")
@@ -32,7 +33,7 @@ def command(
 ) -> None:
     """Print a recording's summary and redraw its picture; needs no root and no kernel.
 
-    DIRECTORY is what herd run, herd observe or herd compare wrote.
+    DIRECTORY is what herd run, herd observe, herd compare or herd experiment wrote.
     The page of --html needs no server, no network and no other file: pictures, a timeline of all wakeups to
     zoom and filter, tables to sort, the environment, the laws, and how to repeat the run.
 
@@ -52,7 +53,7 @@ def command(
         _save(_page(directory), output or directory / "report.html")
         return
     picture, recordings = _show(directory, as_json)
-    if not no_picture:
+    if recordings and not no_picture:
         _draw(directory, picture, recordings)
 
 
@@ -63,10 +64,20 @@ def _comparison(directory: Path) -> Comparison | None:
     return compare.load(directory) if (directory / compare.FILE).is_file() else None
 
 
+def _experiment(directory: Path) -> Result | None:
+    """Likewise."""
+    from herd.experiments import result
+
+    return result.load(directory) if (directory / result.FILE).is_file() else None
+
+
 def _page(directory: Path) -> str:
     from herd.recording.read import load
     from herd.report import html
 
+    experiment = _experiment(directory)
+    if experiment:
+        return html.of_experiment(experiment)
     compared = _comparison(directory)
     return html.of_comparison(compared) if compared else html.of_run(load(directory))
 
@@ -82,10 +93,14 @@ def _save(page: str, output: Path) -> None:
 
 
 def _show(directory: Path, as_json: bool) -> tuple[str, list[Recording]]:
-    """Print what is there; returns the name of its picture, and what that is drawn from."""
+    """Print what is there; returns the name of its picture, and what that is drawn from, if it has one."""
     from herd.commands import _show
     from herd.recording.read import load
 
+    experiment = _experiment(directory)
+    if experiment:
+        _show.experiment(experiment, as_json=as_json)
+        return "", []
     compared = _comparison(directory)
     if compared:
         _show.comparison(compared, as_json=as_json)

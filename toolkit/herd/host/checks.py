@@ -16,6 +16,7 @@ from herd.host import headers, mounts, privileges
 from herd.host.packages import install_command
 from herd.host.trial import TRIALS, Outcome, attempt
 from herd.kernels import catalog, tools
+from herd.loader import cache
 
 BTF = Path("/sys/kernel/btf/vmlinux")
 
@@ -48,7 +49,7 @@ def run_checks() -> list[Check]:
     needed = [_privileges(), _process_ids(), _bcc(tried["bcc"]), compiled, _btf()]
     mend = next((check.mend for check in needed if not check.found), None)
     probes = [_tracepoints(tried["tracepoints"], mend), _functions(tried)]
-    return [*needed, *probes, *_mounts(), _descriptors(), _virtual_machines()]
+    return [*needed, *probes, *_mounts(), _cache(), _descriptors(), _virtual_machines()]
 
 
 def capable(checks: Iterable[Check] | None = None) -> bool:
@@ -171,6 +172,18 @@ def _mount(kind: str, path: str) -> Check:
         detail=path if found else f"{missing} {path}",
         costs="bpftrace, bpftool or perf cannot be used beside herd, whose probes don't need it",
         mend=mounts.mount_command(kind) if known and not found else None,
+        required=False,
+    )
+
+
+def _cache() -> Check:
+    files, size = cache.used()
+    return Check(
+        name="BPF cache",
+        found=True,
+        detail=f"{files} compiled programs, {size >> 10} KiB in {cache.folder()}, which may be removed",
+        costs="the first run with new settings compiles them, for a second or two",
+        mend=None,
         required=False,
     )
 

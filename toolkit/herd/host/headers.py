@@ -72,6 +72,12 @@ def use_kernel_headers() -> None:
     os.environ["BCC_KERNEL_SOURCE"] = str(tree)
 
 
+def fingerprint() -> str:
+    """Which tree it is, and that it is still the same one; empty where there is none."""
+    tree = _plan()
+    return f"{tree[0]} {_fingerprint(*tree[1])}" if tree else ""
+
+
 def cache_folder() -> Path:
     """Where merged header trees are kept: below ``XDG_CACHE_HOME``, else ``~/.cache``."""
     base = os.environ.get("XDG_CACHE_HOME")
@@ -190,7 +196,7 @@ def _fingerprint(*parts: Path) -> str:
 def _changed_ns(part: Path) -> int:
     # ctime, not mtime: a package's files carry the time they were built.
     files = (part, part / "Makefile", part / "include", part / "include/generated/autoconf.h")
-    return max(path.stat().st_ctime_ns for path in files if path.exists())
+    return max((path.stat().st_ctime_ns for path in files if path.exists()), default=0)
 
 
 def _readable(folder: Path) -> bool:

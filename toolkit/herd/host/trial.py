@@ -1,4 +1,4 @@
-"""Try one thing of bcc in a process of its own: ``python -m herd.host.trial WHAT``.
+"""Try one thing of BPF in a process of its own: ``python -m herd.host.trial WHAT``.
 
 LLVM can abort the process that uses it, and a kernel can refuse; either becomes text here.
 """
@@ -11,11 +11,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from herd.errors import HostError
 from herd.host.bcc import find_bcc, import_bcc
-from herd.host.headers import ensure_kernel_headers
+from herd.loader.compiler import compiled
+from herd.loader.image import Image, ProgramImage
+from herd.loader.loaded import Loaded
+from herd.probes import permits
+from herd.probes.btf import Btf
 from herd.probes.modes.tracepoints import NEEDED
 
 TIMEOUT_S = 60.0
@@ -72,44 +76,45 @@ def _bcc() -> str:
 
 
 def _compile() -> str:
-    _build("#include <uapi/linux/ptrace.h>\nint on_event(void *ctx) { return 0; }\n")
+    compiled("#include <uapi/linux/ptrace.h>\n" + _functions("walk__nothing"))
     return f"a program compiles with {os.environ['BCC_KERNEL_SOURCE']}"
 
 
 def _tracepoints() -> str:
-    text = "".join(f"int on_{name}(void *ctx) {{ return 0; }}\n" for name in NEEDED)
-    program = _build(text)
-    refused = [name for name in NEEDED if not _attached(program, name)]
+    image = compiled(_functions(*(f"raw_tracepoint__{name}" for name in NEEDED)))
+    refused = [_target(program) for program in image.programs if not _attaches(program)]
     if refused:
         raise HostError(f"the kernel has no raw tracepoint {', '.join(refused)}")
     return f"attached to {', '.join(NEEDED)}"
 
 
-def _attached(program: Any, name: str) -> bool:
-    program.load_func(f"on_{name}", program.RAW_TRACEPOINT)
+def _functions(*names: str) -> str:
+    return "".join(f"int {name}(void *ctx) {{ return 0; }}\n" for name in names)
+
+
+def _target(program: ProgramImage) -> str:
+    return program.name.partition("__")[2]
+
+
+def _attaches(program: ProgramImage) -> bool:
     try:
-        program.attach_raw_tracepoint(tp=name, fn_name=f"on_{name}")
-    except Exception:
-        # bcc raises bare Exceptions; its reason is on stderr.
+        Loaded(Image([], [program])).close()
+    except OSError:
         return False
     return True
 
 
 def _kprobe() -> str:
-    program = _build("int on_entry(void *ctx) { return 0; }\n")
-    program.attach_kprobe(event=_FUNCTION, fn_name="on_entry")
+    refusal = permits.kprobe()
+    if refusal:
+        raise HostError(refusal)
+    Loaded(compiled(_functions(f"entry__{_FUNCTION}"))).close()
     return f"a kprobe attaches to {_FUNCTION}"
 
 
 def _fentry() -> str:
-    # bcc attaches a KFUNC_PROBE as soon as it has compiled it.
-    _build(f"KFUNC_PROBE({_FUNCTION}) {{ return 0; }}\n")
+    Loaded(compiled(_functions(f"kfunc__{_FUNCTION}")), Btf.vmlinux()).close()
     return f"fentry attaches to {_FUNCTION}"
-
-
-def _build(text: str) -> Any:
-    os.environ["BCC_KERNEL_SOURCE"] = str(ensure_kernel_headers())
-    return import_bcc().BPF(text=text)
 
 
 TRIALS: dict[str, Callable[[], str]] = {
@@ -128,8 +133,8 @@ def main() -> None:
     except HostError as error:
         sys.stdout.write(f"{error}\n")
         raise SystemExit(1) from None
-    except Exception as error:
-        sys.stderr.write(f"{error}\n")
+    except OSError as error:
+        sys.stdout.write(f"{error.strerror}\n")
         raise SystemExit(1) from None
     sys.stdout.write(f"{found}\n")
 

@@ -23,7 +23,8 @@ from herd.kernels.catalog import Kernel
 
 CPUS: Final = 4
 _MEMORY: Final = "2G"
-_SHARED: Final = "/run/herd"
+#: Where the guest finds the folder that it shares with the host.
+SHARED: Final = "/run/herd"
 #: Folders of the host that the guest makes anew, or that are overlaid: /tmp and /var.
 _NOT_SHARED: Final = ("boot", "dev", "lost+found", "proc", "run", "sys", "tmp", "var")
 _POLL_S: Final = 0.1
@@ -87,7 +88,7 @@ class Machine:
         )
         script = _SCRIPT.format(
             folders=" ".join(map(shlex.quote, folders)),
-            shared=_SHARED,
+            shared=SHARED,
             environment=" ".join(shlex.quote(f"{k}={v}") for k, v in (environment or {}).items()),
             command=shlex.join(command),
         )
@@ -125,9 +126,9 @@ class Machine:
             *(["--disable-kvm"] if self.accelerator == "tcg" else []),
             *("--cpus", str(CPUS), "--memory", os.environ.get("HERD_VM_MEMORY", _MEMORY)),
             *("--overlay-rwdir", "/tmp", "--overlay-rwdir", "/var"),
-            *("--rodir", "/run/host=/", "--rwdir", f"{_SHARED}={self._share}"),
+            *("--rodir", "/run/host=/", "--rwdir", f"{SHARED}={self._share}"),
             *("--show-boot-console", "--kopt", "loglevel=4"),
-            *("--script-sh", f"bash {_SHARED}/script"),
+            *("--script-sh", f"bash {SHARED}/script"),
         ]
         # A pipe: qemu would truncate a file that it takes for its console.
         return f"{shlex.join(words)} 2>&1 | cat"

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from herd.analysis.summary import accepted, seen, shares, wake_latency
+from herd.analysis import metrics
+from herd.analysis.quantiles import Quantiles
+from herd.analysis.summary import accepted, seen, shares
 from herd.analysis.words import subject, title
 from herd.plots import _style
+from herd.plots.latency import ecdf
+from herd.plots.workers import stack
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 #: Beyond that many columns nobody can follow one.
 _ARRIVALS: Final = 120
 _OUTCOMES: Final = tuple(_style.OUTCOME_COLOURS)
+PLACE: Final = 1
 
 
 def suits(_: Recording) -> bool:
@@ -54,20 +58,19 @@ def _answer(recording: Recording) -> str:
 
 def _who(axes: Axes, recording: Recording) -> None:
     workers = recording.run["config"]["workers"]
-    caused = recording.caused
-    arrivals = recording.arrivals["arrival"]
-    shown = min(len(arrivals), _ARRIVALS)
+    arrivals = metrics.count(recording, "arrivals", "arrival")
+    shown = min(arrivals, _ARRIVALS)
     title = "Who woke at which arrival"
-    if shown < len(arrivals):
-        title += f" (the first {shown} of {len(arrivals):,})"
+    if shown < arrivals:
+        title += f" (the first {shown} of {arrivals:,})"
     _style.dress(axes, title, "arrival", "worker")
-    if caused.empty:
+    first = metrics.of_first_arrivals(recording, shown, ["worker", "outcome"])
+    if first.empty:
         _style.empty(
             axes, "no wakeup was seen" if seen(recording) else "wakeups are unknown: no probe"
         )
         return
     cells = np.zeros((workers, shown), dtype="u1")
-    first = caused[caused["arrival"] <= shown]
     # A missing outcome (not asleep again when the recording ended) has the code -1: it is drawn as 0.
     codes = first["outcome"].cat.set_categories(list(_OUTCOMES)).cat.codes.to_numpy() + 1
     cells[first["worker"].to_numpy("int64"), first["arrival"].to_numpy("int64") - 1] = codes
@@ -124,26 +127,19 @@ def _workers(axes: Axes, recording: Recording) -> None:
         _whole_numbers(axes)
         return
     _style.dress(axes, "Wakeups of each worker", "worker", "wakeups")
-    caused = recording.caused
-    below = np.zeros(workers)
-    for outcome, colour in _style.OUTCOME_COLOURS.items():
-        mine = caused.loc[caused["outcome"] == outcome, "worker"].to_numpy("int64")
-        counts = np.bincount(mine, minlength=workers)
-        axes.bar(range(workers), counts, width, bottom=below, color=colour)
-        below += counts
+    stack(axes, metrics.outcomes(recording))
     _whole_numbers(axes)
 
 
 def _latency(axes: Axes, recording: Recording) -> None:
-    connections = recording.connections
     curves = {
-        "wake latency (runnable → running)": wake_latency(recording),
-        "queue delay (arrival → accepted)": recording.accepts["queue_delay_ns"],
-        "first byte (intended → answer)": connections["first_byte_ns"] - connections["intended_ns"],
+        "wake latency (runnable → running)": metrics.wake_latency(recording),
+        "queue delay (arrival → accepted)": metrics.queue_delay(recording),
+        "first byte (intended → answer)": metrics.since_intended(recording, "first_byte_ns"),
     }
     _style.dress(axes, "How long it took", "µs (logarithmic)", "share of all")
     axes.set_xscale("log")
-    for (label, values), colour in zip(curves.items(), _style.LINES, strict=True):
+    for (label, values), colour in zip(curves.items(), _style.LINES, strict=False):
         _ecdf(axes, values, label, colour)
     axes.set_ylim(0, 1.02)
     axes.grid(True, which="major", color="#DDDDDD", linewidth=0.8)
@@ -153,18 +149,9 @@ def _latency(axes: Axes, recording: Recording) -> None:
         axes.legend(fontsize=11, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2))
 
 
-def _ecdf(axes: Axes, nanoseconds: pd.Series[Any], label: str, colour: str) -> None:
-    known = nanoseconds.dropna()
-    if known.empty:
+def _ecdf(axes: Axes, found: Quantiles, label: str, colour: str) -> None:
+    if not found.count:
         return
-    # A log axis has no zero; the clock's own step is not below a nanosecond.
-    values = np.maximum(known.to_numpy("float64"), 1.0) / 1000
-    middle, high = np.quantile(values, [0.5, 0.99])
-    text = f"{label}: p50 {_short(middle)}, p99 {_short(high)}"
-    axes.ecdf(values, label=text, color=colour, linewidth=2.2)
-
-
-def _short(microseconds: float) -> str:
-    if microseconds >= 1000:
-        return f"{microseconds / 1000:.3g} ms"
-    return f"{microseconds:.3g} µs"
+    middle, high = found.at([0.5, 0.99]) / 1000
+    text = f"{label}: p50 {_style.short(middle)}, p99 {_style.short(high)}"
+    axes.step(*ecdf(found), where="post", label=text, color=colour, linewidth=2.2)

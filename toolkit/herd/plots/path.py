@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 #: More woken workers than this can't be told apart.
 _WORKERS: Final = 16
 _CALL_COLOURS: Final = ("#004D80", "#0064A0", "#0072B2", "#2A8CC4", "#4FA3D1", "#74B8DD")
+NEEDS: Final = "calls of kernel functions: record with --probe functions"
+PLACE: Final = 5
 
 
 def suits(recording: Recording) -> bool:

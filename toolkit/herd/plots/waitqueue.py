@@ -19,6 +19,8 @@ _PER_ROW: Final = 8
 _LEGIBLE: Final = 128
 _COLOURS: Final = {True: "#0072B2", False: "#E69F00"}
 _WAKES: Final = "#CC3311"
+NEEDS: Final = "the wait queue as it was: record with --snapshot"
+PLACE: Final = 6
 
 
 def suits(recording: Recording) -> bool:

@@ -1,4 +1,4 @@
-"""The probe process: bcc lives and may die here, not in the controller.
+"""The probe process: a compiler lives and may die here, not in the controller.
 
 It is told ``{...spec}``, then for each run ``{"do": "record"}``, ``{"do": "watch"}`` (once more if others are
 to be watched, too) and ``{"do": "stop"}``. It says ``attached``, then ``recording``, ``watching`` and
@@ -7,6 +7,7 @@ to be watched, too) and ``{"do": "stop"}``. It says ``attached``, then ``recordi
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import Final
@@ -88,10 +89,13 @@ def main() -> None:
         return
     try:
         mode, session = _attach(spec)
-        probe = session.probe
-        functions, notes = list(probe.functions), probe.notes()
-        channel.send({"event": "attached", "mode": mode, "functions": functions, "notes": notes})
-        _serve_runs(session, channel)
+        with contextlib.closing(session):
+            probe = session.probe
+            functions, notes = list(probe.functions), probe.notes()
+            channel.send(
+                {"event": "attached", "mode": mode, "functions": functions, "notes": notes}
+            )
+            _serve_runs(session, channel)
     except HerdError as error:
         channel.send({"event": "failed", **error.as_message()})
     except OSError as error:

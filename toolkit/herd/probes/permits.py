@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from pathlib import Path
 from typing import Final
@@ -10,7 +9,6 @@ from typing import Final
 from herd import bpf
 from herd.probes.btf import Btf
 
-_RAW_TRACEPOINT_OPEN: Final = 17
 _TYPE_TRACING: Final = 26
 _TRACE_FENTRY: Final = 24
 #: r0 = 0; exit
@@ -18,10 +16,6 @@ _RETURN_0: Final = bytes.fromhex("b7000000000000009500000000000000")
 
 #: Where tracefs may be mounted.
 TRACING: Final = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
-
-
-class _RawTracepointOpen(ctypes.Structure):
-    _fields_ = (("name", ctypes.c_uint64), ("prog_fd", ctypes.c_uint32), ("pad", ctypes.c_uint32))
 
 
 def fentry(btf: Btf, function: str) -> str | None:
@@ -36,7 +30,7 @@ def fentry(btf: Btf, function: str) -> str | None:
     except OSError as error:
         return f"fentry is refused: {error.strerror}"
     try:
-        os.close(bpf.call(_RAW_TRACEPOINT_OPEN, _RawTracepointOpen(prog_fd=program)))
+        os.close(bpf.open_raw_tracepoint(program))
     except OSError as error:
         return f"fentry cannot be attached: {error.strerror}"
     finally:

@@ -1,8 +1,7 @@
-"""Loaded and attached probes, through bcc. Only the probe process imports this."""
+"""Loaded and attached probes. Only the probe process imports this: to compile them can kill it."""
 
 from __future__ import annotations
 
-import ctypes
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +12,8 @@ import numpy as np
 from herd import bpf
 from herd.errors import HostError
 from herd.host import privileges
-from herd.host.bcc import import_bcc
-from herd.host.headers import use_kernel_headers
+from herd.loader import cache
+from herd.loader.loaded import Loaded
 from herd.probes.btf import Btf
 from herd.probes.events import EVENT, KIND_WAKEUP, RECORD
 from herd.probes.modes import Probe
@@ -23,6 +22,9 @@ from herd.probes.task import Task
 
 _BPF: Final = Path(__file__).parent / "bpf"
 _RING_PAGES: Final = 4096  # 16 MiB: 230,000 records, and drained a hundred times a second
+#: A kretprobe keeps this many calls in mind beside one for each worker: by default it forgets returns once
+#: more tasks sleep in the function than 2 x CPUs, and accept's sleepers are the workers.
+_SPARE_RETURNS: Final = 64
 
 
 def _pid_words() -> int:
@@ -30,7 +32,7 @@ def _pid_words() -> int:
 
 
 class Session:
-    """One probe mode, compiled, loaded and attached; sees nothing until :meth:`watch` names workers.
+    """One probe mode, loaded and attached; sees nothing until :meth:`watch` names workers.
 
     :param capacity: how many workers and listeners there may be
     :param follow: track the children and threads of workers, too, and have the kernel measure what the
@@ -51,8 +53,6 @@ class Session:
                 privileges.ON_THE_HOST,
             )
         self.probe = mode(btf)
-        use_kernel_headers()
-        bcc = import_bcc()
         defines = self.probe.defines() | {
             "AF_UNIX": "1",
             "AF_INET6": "10",
@@ -64,33 +64,35 @@ class Session:
         # bcc rewrites map operations in the main file only, so the files are joined, not included.
         sources = (*mode.sources, *(("follow.c",) if follow else ()))
         text = "".join(f'#line 1 "{name}"\n{(_BPF / name).read_text()}' for name in sources)
+        image = cache.get(text, defines)
         try:
-            self._bpf = bcc.BPF(text=text, cflags=[f"-D{k}={v}" for k, v in defines.items()])
-            self.probe.attach(self._bpf, capacity)
-        except Exception as error:  # bcc raises Exception itself; the details are on stderr
+            self._loaded = Loaded(image, btf, kept=capacity + _SPARE_RETURNS)
+        except OSError as error:
             raise HostError(
-                f"the {mode.name} probe could not be loaded: {error}", "herd doctor"
+                f"the {mode.name} probe could not be loaded: {error.strerror}", "herd doctor"
             ) from error
+        self._maps = self._loaded.maps
         self._check_layout()
         self._follow = follow
         self._statistics = bpf.enable_statistics() if follow else None
         self._cookies: list[int] = []
-        self.ring = Ring(self._bpf["events"].map_fd, _RING_PAGES * 4096)
+        self.ring = Ring(self._maps["events"].fd, _RING_PAGES * 4096)
 
     def _check_layout(self) -> None:
-        event = dict(self._bpf["workers"].Leaf._fields_)["wakeup"]
-        theirs = [(name, getattr(event, name).offset) for name, *_ in event._fields_]
-        ours = [(name, EVENT.fields[name][1]) for name in EVENT.names or ()]  # type: ignore[index]
-        if theirs != ours or ctypes.sizeof(event) != EVENT.itemsize:
+        if self._maps["workers"].value_type["wakeup"] != EVENT.newbyteorder("="):
             raise HostError("bpf/event.h and herd/probes/events.py disagree; reinstall herd")
+
+    def close(self) -> None:
+        """Detach it."""
+        self._loaded.close()
 
     def begin(self) -> None:
         """Forget the run before: counts begin at 0, arrivals at 1."""
         for name in ("workers", "listeners", "pending", "requests", "sequence", "tally"):
-            self._bpf[name].clear()
+            self._maps[name].clear()
         self._cookies.clear()
         self.ring.kept = 0
-        self.probe.begin(self._bpf)
+        self.probe.begin(self._loaded)
 
     def watch(self, tasks: Sequence[Task], cookies: Sequence[int]) -> None:
         """Track these workers and listeners, too, from now on; a listener's index is its place, from 1.
@@ -98,35 +100,32 @@ class Session:
         Listeners come last: from then on both a connection's arrival and its accept are seen. A worker that
         is tracked, since its parent was, keeps what is known of it.
         """
-        workers = self._bpf["workers"]
-        fresh = [task for task in tasks if workers.Key(task.tid) not in workers]
+        workers = self._maps["workers"]
+        fresh = [task for task in tasks if task.tid not in workers]
         for task in fresh:
-            leaf = workers.Leaf()
-            leaf.wait, leaf.fd = task.wait, task.fd
-            workers[workers.Key(task.tid)] = leaf
+            worker = workers.new()
+            worker["wait"], worker["fd"] = task.wait, task.fd
+            workers[task.tid] = worker
         tids = [task.tid for task in fresh]
-        self.probe.watch(self._bpf, tids)
+        self.probe.watch(self._loaded, tids)
         self._track(tids)
-        listeners = self._bpf["listeners"]
         for cookie in cookies:
             if cookie not in self._cookies:
                 self._cookies.append(cookie)
-                listeners[listeners.Key(cookie)] = listeners.Leaf(len(self._cookies))
+                self._maps["listeners"][cookie] = len(self._cookies)
 
     def _track(self, tids: Sequence[int]) -> None:
-        tracked = self._bpf["tracked"]
+        tracked = self._maps["tracked"]
         words: dict[int, int] = {}
         for tid in tids:
             words[tid >> 6] = words.get(tid >> 6, 0) | 1 << (tid & 63)
         for word, bits in words.items():
-            key = tracked.Key(word)
-            tracked[key] = tracked.Leaf(tracked[key].value | bits)
+            tracked[word] = int(tracked[word]) | bits
 
     def _track_nobody(self) -> None:
         """Those that came later, too: followed tasks, which only the map knows."""
-        tracked = self._bpf["tracked"]
-        for word in {key.value >> 6 for key in self._bpf["workers"]}:
-            tracked[tracked.Key(word)] = tracked.Leaf(0)
+        for word in {int(tid) >> 6 for tid in self._maps["workers"]}:
+            self._maps["tracked"][word] = 0
 
     def end(self) -> dict[str, Any]:
         """Track nobody any more.
@@ -134,25 +133,24 @@ class Session:
         :returns: ``produced`` and ``lost``, how many records the kernel made, and dropped since the ring was
             full; ``calls`` by function; ``cost`` of the programs, and ``unfollowed`` tasks, if it follows
         """
-        self._bpf["listeners"].clear()  # first, as it came last
+        self._maps["listeners"].clear()  # first, as it came last
         self._track_nobody()
-        per_cpu = self._bpf["tally"].values()[0]
+        per_cpu = self._maps["tally"][0]
         return {
-            "calls": self.probe.calls(self._bpf),
-            "produced": sum(sum(cpu.produced) for cpu in per_cpu),
-            "lost": sum(cpu.lost for cpu in per_cpu),
+            "calls": self.probe.calls(self._loaded),
+            "produced": int(per_cpu["produced"].sum()),
+            "lost": int(per_cpu["lost"].sum()),
         } | (self._followed() if self._follow else {})
 
     def _followed(self) -> dict[str, Any]:
-        [unfollowed] = (leaf.value for leaf in self._bpf["unfollowed"].values())
-        return {"cost": self._cost(), "unfollowed": unfollowed}
+        return {"cost": self._cost(), "unfollowed": int(self._maps["unfollowed"][0])}
 
     def _cost(self) -> dict[str, int] | None:
         """How often our programs ran, and for how long in all, as the kernel measured it."""
         if self._statistics is None:
             return None
         fields = ("run_cnt", "run_time_ns")
-        texts = [Path(f"/proc/self/fdinfo/{f.fd}").read_text() for f in self._bpf.funcs.values()]
+        texts = [Path(f"/proc/self/fdinfo/{fd}").read_text() for fd in self._loaded.fds.values()]
         found = {
             field: sum(int(n) for t in texts for n in re.findall(rf"^{field}:\s*(\d+)", t, re.M))
             for field in fields
@@ -161,8 +159,9 @@ class Session:
 
     def open_wakeups(self) -> np.ndarray[Any, Any]:
         """Wakeups of workers that have not slept again, as records."""
-        leaves = [bytes(leaf.wakeup) for leaf in self._bpf["workers"].values() if leaf.wakeup.time]
-        records = np.zeros(len(leaves), RECORD)
-        records["event"] = np.frombuffer(b"".join(leaves), EVENT)
+        workers = self._maps["workers"].values()
+        events = [worker["wakeup"].tobytes() for worker in workers if worker["wakeup"]["time"]]
+        records = np.zeros(len(events), RECORD)
+        records["event"] = np.frombuffer(b"".join(events), EVENT)
         records["event"]["kind"] = KIND_WAKEUP
         return records

@@ -25,13 +25,10 @@ from herd.probes.events import (
     RECORD,
     by_arrival,
 )
-from herd.recording.schema import TABLES
+from herd.recording.schema import CAUSES, OUTCOMES, TABLES
 
 _Array = np.ndarray[Any, Any]
 _CHUNK: Final = 1 << 18
-
-CAUSES: Final = ("other", "arrival", "chained", "lock", "handoff")
-OUTCOMES: Final = ("productive", "wasted_in_kernel", "wasted_in_user")
 
 
 def _null_where(values: _Array, missing: _Array) -> pa.Array:

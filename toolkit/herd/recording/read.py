@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,8 @@ from herd.recording.schema import TABLES, VERSION
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet
 
 
 class Recording:
@@ -58,6 +62,54 @@ class Recording:
             raise UsageError(f"cannot read {path}: {error}") from error
         frame: pd.DataFrame = arrow.to_pandas(types_mapper=_nullable().get)
         return frame
+
+    def size(self, name: str) -> int:
+        """Rows of a table, without reading them."""
+        with self._opened(name) as file:
+            return int(file.metadata.num_rows)
+
+    def batches(self, name: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """A table's rows in the file's order, a row group at a time: memory doesn't grow with the recording.
+
+        :param columns: only these are read, in this order; all by default
+        :returns: a table that is in memory already is not read again: it comes in one piece, as it is there
+        """
+        import pyarrow as pa
+
+        schema = TABLES[name].arrow()
+        wanted = [schema.field(column) for column in columns or schema.names]
+        loaded: pd.DataFrame | None = self.__dict__.get(name)
+        if loaded is not None:
+            part = loaded[[field.name for field in wanted]]
+            yield pa.Table.from_pandas(part, preserve_index=False)
+            return
+        with self._opened(name) as file:
+            there = [field.name for field in wanted if field.name in file.schema_arrow.names]
+            for number in range(file.num_row_groups):
+                yield _with_all(file.read_row_group(number, there), wanted)
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[pyarrow.parquet.ParquetFile]:
+        import pyarrow.parquet
+
+        path = self.path / f"{name}.parquet"
+        if not path.is_file():
+            raise UsageError(f"{self.path} has no {path.name}", "it was copied without it")
+        try:
+            with pyarrow.parquet.ParquetFile(path) as file:
+                yield file
+        except (OSError, ValueError) as error:
+            raise UsageError(f"cannot read {path}: {error}") from error
+
+    def export(self, name: str, output: str | Path | None = None) -> Path:
+        """Write it in another format: ``perfetto``, ``csv``, ``speedscope``; never over something.
+
+        :param output: the file or folder; by default in the recording's folder
+        :returns: where it is
+        """
+        from herd.export import export
+
+        return export(self, name, Path(output) if output else None)
 
     @cached_property
     def connections(self) -> pd.DataFrame:
@@ -114,6 +166,12 @@ class Recording:
     def __repr__(self) -> str:
         return f"Recording({str(self.path)!r})"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the words of ``herd report``."""
+        from herd.report.text import as_html
+
+        return as_html(self.summary)
+
 
 def load(path: str | Path) -> Recording:
     """Read a recording.
@@ -121,6 +179,16 @@ def load(path: str | Path) -> Recording:
     :raises herd.errors.UsageError: there is none at ``path``, or it is newer than this herd
     """
     return Recording(path)
+
+
+def _with_all(group: pa.Table, wanted: Sequence[pa.Field]) -> pa.Table:
+    """With nulls for each column that there wasn't yet when it was recorded."""
+    import pyarrow as pa
+
+    for field in wanted:
+        if field.name not in group.column_names:
+            group = group.append_column(field, pa.nulls(len(group), field.type))
+    return group.select([field.name for field in wanted])
 
 
 def _nullable() -> dict[Any, Any]:

@@ -33,6 +33,11 @@ ACCEPT_FUNCTIONS: Final = {
 SIGNAL_FUNCTION: Final = "sock_wake_async"
 
 
+#: What a wakeup's cause and outcome can be, as text.
+CAUSES: Final = ("other", "arrival", "chained", "lock", "handoff")
+OUTCOMES: Final = ("productive", "wasted_in_kernel", "wasted_in_user")
+
+
 @dataclass(frozen=True)
 class Column:
     """One column: its name (with the unit), Arrow type and meaning."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from herd.compare import Comparison
+    from herd.experiments.result import Result
     from herd.recording.read import Recording
 
 #: In each page: what has it may be replaced by another one.
@@ -70,6 +71,56 @@ def of_comparison(comparison: Comparison) -> str:
         repeat=repeat.of_comparison(comparison),
         recorded=_recorded(first),
     )
+
+
+def of_experiment(result: Result) -> str:
+    """The page of an experiment: what was asked and published, its claims, what was measured."""
+    state, recordings = result.state, result.recordings
+    definition = state.definition
+    return render(
+        "experiment.html",
+        question=definition.question,
+        answer=result.answer,
+        kicker=f"experiment {state.experiment}{', the quick one' if state.quick else ''}",
+        where=where(recordings[0].run) if recordings else "nothing was recorded",
+        broken=[],  # a run that broke a law is left out, and listed as missing
+        claims=[claim.as_json() | {"name": claim.statement} for claim in result.claims],
+        pictures=_pictures(definition.pictures, recordings),
+        discussion=[part for part in definition.discussion.strip().split("\n\n") if part],
+        sources=definition.source,
+        means=_means(result),
+        measures=_measures(result),
+        environment=_where(recordings[0].summary) if recordings else None,
+        integrity=_trusted(result),
+        missing=result.missing,
+        repeat=repeat.of_experiment(result),
+        recorded=f"Begun {state.started_at} with herd {state.herd}, in {result.path}.",
+    )
+
+
+def _pictures(names: list[str], recordings: list[Recording]) -> list[dict[str, str]]:
+    """Each of the recordings that have the data for it."""
+    suited = {name: [r for r in recordings if plots.suits(name, r)] for name in names}
+    return [_picture(name, *some) for name, some in suited.items() if some]
+
+
+def _measures(result: Result) -> Table:
+    frame = result.measures.astype(object)
+    rows = frame.where(frame.notna(), None).to_numpy().tolist()
+    return Table("Each run", [str(column) for column in frame], rows)
+
+
+def _means(result: Result) -> Table:
+    rows = [(m.name, m.means, m.unit or "a number") for m in result.measured]
+    return Table("Measures", ("measure", "what it is", "unit"), rows)
+
+
+def _trusted(result: Result) -> str:
+    said = (
+        f"Each of the {len(result.recordings)} runs behind these figures is whole, and kept every"
+        " conservation law."
+    )
+    return f"{said} No figures come from these:" if result.missing else said
 
 
 def save(page: str, path: Path) -> None:

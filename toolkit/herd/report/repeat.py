@@ -11,13 +11,15 @@ from herd.config import as_dict, parse, to_toml
 
 if TYPE_CHECKING:
     from herd.compare import Comparison
+    from herd.experiments.result import Result
 
 
 class Repeat(NamedTuple):
-    """``toml`` is the content of run.toml; ``None``: there is none."""
+    """``toml`` is the content of ``file``; ``None``: there is none."""
 
     toml: str | None
     command: str
+    file: str = "run.toml"
 
 
 def of_run(run: dict[str, Any]) -> Repeat:
@@ -42,6 +44,24 @@ def of_comparison(comparison: Comparison) -> Repeat:
     options = {k: v for config in configs for k, v in config["options"].items()}
     command = f"herd compare --config run.toml --strategies {strategies} --kernels {kernels}"
     return Repeat(_toml(configs[0] | {"options": options}), command)
+
+
+def of_experiment(result: Result) -> Repeat:
+    """The experiment's file, comments left out, and the command."""
+    import tomli_w
+
+    definition = msgspec.to_builtins(result.state.definition)
+    file = f"{result.state.experiment}.toml"
+    quick = " --quick" if result.state.quick else ""
+    command = f"herd experiment run {shlex.quote(file)}{quick}"
+    return Repeat(tomli_w.dumps(_said(definition), multiline_strings=True), command, file)
+
+
+def _said(values: Any) -> Any:
+    """Without what is unset: TOML has no null."""
+    if isinstance(values, dict):
+        return {key: _said(value) for key, value in values.items() if value not in (None, {}, "")}
+    return [_said(value) for value in values] if isinstance(values, list) else values
 
 
 def _toml(config: dict[str, Any]) -> str:

@@ -45,6 +45,21 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     console.print(Text(f"recording: {summary['run']}"))
 
 
+def as_html(summary: dict[str, Any]) -> str:
+    """The same as a preformatted block for a notebook, without colours."""
+    import io
+    from html import escape
+
+    from rich.console import Console
+
+    file = io.StringIO()
+    # A console that finds itself in Jupyter would show what it prints, and not write it.
+    plain = Console(file=file, width=120, markup=False, highlight=False, force_jupyter=False)
+    print_summary(summary, plain)
+    lines = [line.rstrip() for line in file.getvalue().splitlines()]
+    return f"<pre>{escape(chr(10).join(lines))}</pre>"
+
+
 def not_sound(integrity: dict[str, Any]) -> str:
     """The laws that are broken, a line each."""
     return "NOT SOUND: " + "\n           ".join(words.broken(integrity))

@@ -24,7 +24,7 @@ from herd.traffic.requests.first_byte import FirstByte
 _GRACE_NS: Final = 5_000_000_000
 _MS: Final = 1_000_000
 #: Between two looks at connections while others are overdue.
-_POLL_NS: Final = 50_000
+_POLL_NS: Final = 100_000
 #: Between two looks at the channel and at the clock of those that wait for an answer.
 _LOOK_NS: Final = 10_000_000
 #: A server is gone if so many connections have failed one after the other, and before if none ever succeeded.

@@ -1,4 +1,4 @@
-"""The X-ray's own process: LLVM may abort it, and not the command.
+"""The X-ray's own process: a compiler may abort it, and not the command.
 
 It says ``attached`` when it can read. To each ``{"cookies": [...]}`` it answers ``queues``, with how many
 nanoseconds reading them took, or ``failed``.

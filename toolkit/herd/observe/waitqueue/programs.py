@@ -1,8 +1,7 @@
-"""The X-ray's BPF programs, through bcc; only the X-ray's own process imports this."""
+"""The X-ray's BPF programs; only the X-ray's own process imports this."""
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
 import struct
@@ -15,19 +14,14 @@ import numpy as np
 from herd import bpf
 from herd.errors import HostError
 from herd.host import privileges
-from herd.host.bcc import import_bcc
-from herd.host.headers import use_kernel_headers
+from herd.loader import cache
+from herd.loader.loaded import Loaded
 from herd.probes.btf import Btf
 
 #: Entries that one call walks: verifying more takes longer, calling more often hardly.
 CHUNK: Final = 256
 _MAX_CHUNKS: Final = 256
 _MAX_WANTED: Final = 1 << 17
-_TRACING: Final = 26  # BPF_PROG_TYPE_TRACING
-_TEST_RUN: Final = 10  # BPF_PROG_TEST_RUN
-
-_ITERATORS: Final = ("task", "task_file")
-_WALKS: Final = ("walk_queue", "walk_signals")
 _SOURCE: Final = Path(__file__).parent / "xray.c"
 
 #: C name → struct and member whose offset it stands for.
@@ -86,34 +80,12 @@ _COUNT_AND_NEXT: Final = struct.Struct("<QQ")
 Rows = np.ndarray[Any, Any]
 
 
-class _TestRun(ctypes.Structure):
-    """``union bpf_attr`` of BPF_PROG_TEST_RUN, include/uapi/linux/bpf.h."""
-
-    _fields_ = (
-        ("prog_fd", ctypes.c_uint32),
-        ("retval", ctypes.c_uint32),
-        ("data_size_in", ctypes.c_uint32),
-        ("data_size_out", ctypes.c_uint32),
-        ("data_in", ctypes.c_uint64),
-        ("data_out", ctypes.c_uint64),
-        ("repeat", ctypes.c_uint32),
-        ("duration", ctypes.c_uint32),
-        ("ctx_size_in", ctypes.c_uint32),
-        ("ctx_size_out", ctypes.c_uint32),
-        ("ctx_in", ctypes.c_uint64),
-        ("ctx_out", ctypes.c_uint64),
-        ("flags", ctypes.c_uint32),
-        ("cpu", ctypes.c_uint32),
-        ("batch_size", ctypes.c_uint32),
-    )
-
-
 class Changed(Exception):
     """A list changed while it was walked."""
 
 
 class Programs:
-    """Compiled and loaded; takes about a second.
+    """Loaded; takes about a second where they have to be compiled.
 
     :raises HostError: this user may not, or this host lacks something
     """
@@ -124,21 +96,21 @@ class Programs:
                 f"{privileges.who()} may not read the kernel's wait queues (CAP_BPF and CAP_PERFMON)",
                 privileges.how_to_get_them("waitqueue TARGET"),
             )
-        use_kernel_headers()
-        bcc = import_bcc()
-        flags = [f"-D{name}={value}" for name, value in _defines(btf).items()]
+        if any(btf.function_id(f"bpf_iter_{name}") is None for name in ("task", "task_file")):
+            raise HostError(
+                "this kernel has no BPF iterator over tasks and files", "boot Linux 5.10 or newer"
+            )
+        image = cache.get(_SOURCE.read_text(), _defines(btf))
         try:
-            self._bpf = bcc.BPF(text=_SOURCE.read_text(), cflags=flags)
-            iterators = {n: self._bpf.load_func(f"bpf_iter__{n}", _TRACING) for n in _ITERATORS}
-            self._walks = {n: self._bpf.load_func(n, bcc.BPF.RAW_TRACEPOINT).fd for n in _WALKS}
-        except Exception as error:  # bcc raises Exception itself; the details are on stderr
-            raise HostError(f"the X-ray could not be loaded: {error}", "herd doctor") from error
-        self._iterators = {name: _attach(bcc, iterator) for name, iterator in iterators.items()}
-        self._lib = bcc.lib
+            self._loaded = Loaded(image, btf)
+        except OSError as error:
+            raise HostError(
+                f"the X-ray could not be loaded: {error.strerror}", "herd doctor"
+            ) from error
         self._list = _needed(btf, "wait_queue_head", "head")
         size = _COUNT_AND_NEXT.size + WAITING.itemsize * CHUNK
         # One element of an mmapable array; it is read where the program wrote it.
-        self._result = mmap.mmap(self._bpf["result"].map_fd, _pages(size), prot=mmap.PROT_READ)
+        self._result = mmap.mmap(self._loaded.maps["result"].fd, _pages(size), prot=mmap.PROT_READ)
 
     def files(self, wanted: Iterable[int]) -> Rows:
         """Open files that are a socket with one of these cookies, or an object at one of these addresses."""
@@ -154,7 +126,7 @@ class Programs:
         :raises Changed: it changed meanwhile
         """
         first = head + self._list
-        rows = self._walk("walk_queue", first, first, WAITING)
+        rows = self._walk("walk__queue", first, first, WAITING)
         if not rows["function"].all():  # the walk went astray, off an entry that was taken off
             raise Changed
         return rows
@@ -164,13 +136,13 @@ class Programs:
 
         :raises Changed: it changed meanwhile
         """
-        return self._walk("walk_signals", 0, first, OWNER)
+        return self._walk("walk__signals", 0, first, OWNER)
 
     def _iterate(self, name: str, wanted: Iterable[int], row: np.dtype[Any]) -> Rows:
-        table = self._bpf["wanted"]
-        keys = [table.Key(key) for key in wanted]
+        table = self._loaded.maps["wanted"]
+        keys = list(wanted)
         for key in keys:
-            table[key] = table.Leaf(1)
+            table[key] = 1
         try:
             return np.frombuffer(self._all_of(name), row)
         finally:
@@ -178,9 +150,11 @@ class Programs:
                 del table[key]
 
     def _all_of(self, name: str) -> bytes:
-        descriptor = self._lib.bcc_iter_create(self._iterators[name])
-        if descriptor < 0:
-            raise HostError(f"the kernel refused to iterate over each {name}", "herd doctor")
+        try:
+            descriptor = bpf.iterate(self._loaded.links[f"bpf_iter__{name}"])
+        except OSError as error:
+            message = f"the kernel refused to iterate over each {name}: {error.strerror}"
+            raise HostError(message, "herd doctor") from error
         try:
             return b"".join(iter(lambda: os.read(descriptor, 1 << 16), b""))
         finally:
@@ -192,29 +166,11 @@ class Programs:
             # An entry that is taken off points to itself, and the end is never met.
             if len(chunks) == _MAX_CHUNKS:
                 raise Changed
-            self._call(name, head, at)
+            bpf.run(self._loaded.fds[name], head, at)
             count, at = _COUNT_AND_NEXT.unpack_from(self._result)
             begin = _COUNT_AND_NEXT.size
             chunks.append(self._result[begin : begin + count * row.itemsize])
         return np.frombuffer(b"".join(chunks), row)
-
-    def _call(self, name: str, *arguments: int) -> None:
-        words = (ctypes.c_uint64 * len(arguments))(*arguments)
-        attributes = _TestRun(
-            prog_fd=self._walks[name],
-            ctx_size_in=ctypes.sizeof(words),
-            ctx_in=ctypes.addressof(words),
-        )
-        bpf.call(_TEST_RUN, attributes)
-
-
-def _attach(bcc: Any, function: Any) -> int:
-    link: int = bcc.lib.bcc_iter_attach(function.fd, None, 0)
-    if link < 0:
-        raise HostError(
-            "this kernel has no BPF iterator over tasks and files", "boot Linux 5.10 or newer"
-        )
-    return link
 
 
 def _pages(size: int) -> int:

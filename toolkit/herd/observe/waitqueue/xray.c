@@ -138,7 +138,7 @@ int bpf_iter__task(struct task_context *ctx)
 }
 
 /* args[0]: the list_head of a struct wait_queue_head; args[1]: where to begin, a list_head or that one. */
-int walk_queue(struct bpf_raw_tracepoint_args *ctx)
+int walk__queue(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 head = ctx->args[0], at = ctx->args[1];
 	u32 zero = 0;
@@ -169,7 +169,7 @@ int walk_queue(struct bpf_raw_tracepoint_args *ctx)
 }
 
 /* args[1]: struct fasync_struct *. */
-int walk_signals(struct bpf_raw_tracepoint_args *ctx)
+int walk__signals(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 at = ctx->args[1];
 	u32 zero = 0;

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from herd.errors import HostError
 from herd.probes import io_uring
 from herd.probes.btf import Btf
+
+if TYPE_CHECKING:
+    from herd.loader.loaded import Loaded
 
 #: C name → struct and member whose offset it stands for; used by bpf/worker.c.
 WORKER_OFFSETS: Final = {
@@ -71,20 +74,13 @@ class Probe:
         if missing:
             raise HostError(f"this kernel has no tracepoint {', '.join(missing)}")
 
-    def attach(self, bpf: Any, capacity: int) -> None:
-        """Attach what bcc doesn't attach by itself when it has loaded the program.
-
-        :param bpf: bcc's ``BPF``
-        :param capacity: how many workers there may be
-        """
-
-    def begin(self, bpf: Any) -> None:
+    def begin(self, loaded: Loaded) -> None:
         """Forget the run before."""
 
-    def watch(self, bpf: Any, tids: list[int]) -> None:
+    def watch(self, loaded: Loaded, tids: list[int]) -> None:
         """Prepare for these workers, before they are tracked."""
 
-    def calls(self, bpf: Any) -> dict[str, dict[str, int]]:
+    def calls(self, loaded: Loaded) -> dict[str, dict[str, int]]:
         """By function: ``entries`` and ``returns`` on a listener's path, ``elsewhere``, ``missed``."""
         return {}
 

@@ -6,13 +6,17 @@ import contextlib
 import os
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from herd.errors import HostError
+from herd.loader import kprobes
 from herd.probes import permits
 from herd.probes.btf import Btf
 from herd.probes.modes._base import WORKER_OFFSETS, Probe
 from herd.recording.schema import ACCEPT_FUNCTIONS, SIGNAL_FUNCTION, WAKE_FUNCTIONS
+
+if TYPE_CHECKING:
+    from herd.loader.loaded import Loaded
 
 #: Without these there is no bracket around a wakeup.
 _NEEDED: Final = ("sock_def_readable", "inet_csk_accept")
@@ -30,9 +34,6 @@ _STEPS: Final = (
     *ACCEPT_FUNCTIONS.values(),
     "prepare_to_wait_exclusive",
 )
-
-#: A kretprobe keeps this many calls in mind beside one for each worker.
-_SPARE_RETURNS: Final = 64
 
 
 class Functions(Probe):
@@ -93,51 +94,39 @@ class Functions(Probe):
         follows = "; ".join(costs) or "herd path lacks these steps, no wakeup is missed"
         return [*super().notes(), f"inlined in this kernel or not in it: {names}: {follows}"]
 
-    def attach(self, bpf: Any, capacity: int) -> None:
-        """Kprobes only: fentry and fexit are attached as they are loaded."""
-        if self.fentry:
-            return
-        for name in self.functions:
-            bpf.attach_kprobe(event=name, fn_name=f"entry__{name}")
-            # By default a kretprobe forgets returns once more tasks sleep in the function than
-            # 2 x CPUs: accept's sleepers are the workers.
-            bpf.attach_kretprobe(
-                event=name, fn_name=f"return__{name}", maxactive=capacity + _SPARE_RETURNS
-            )
-
-    def begin(self, bpf: Any) -> None:
+    def begin(self, loaded: Loaded) -> None:
         """Count from 0; what the kernel counts by itself goes on, and is taken off."""
         for name in ("calls", "accepting", "notifying"):
-            bpf[name].clear()
-        self._missed_before = self._missed(bpf)
+            loaded.maps[name].clear()
+        self._missed_before = self._missed(loaded)
 
-    def watch(self, bpf: Any, tids: list[int]) -> None:
+    def watch(self, loaded: Loaded, tids: list[int]) -> None:
         """Room for each worker's own calls of accept."""
-        accepting = bpf["accepting"]
+        accepting = loaded.maps["accepting"]
         for tid in tids:
-            accepting[accepting.Key(tid)] = accepting.Leaf()
+            accepting[tid] = accepting.new()
 
-    def calls(self, bpf: Any) -> dict[str, dict[str, int]]:
+    def calls(self, loaded: Loaded) -> dict[str, dict[str, int]]:
         """Counted in the kernel; ``missed`` is what the kernel itself says it did not run."""
-        missed = self._missed(bpf)
-        per_cpu = bpf["calls"]
+        missed = self._missed(loaded)
+        per_cpu = [loaded.maps["calls"][number] for number in range(len(self.functions) + 1)]
         return {
             name: {
-                "entries": sum(cpu.entries for cpu in per_cpu[number]),
-                "returns": sum(cpu.returns for cpu in per_cpu[number]),
-                "elsewhere": sum(cpu.elsewhere for cpu in per_cpu[number]),
+                "entries": int(per_cpu[number]["entries"].sum()),
+                "returns": int(per_cpu[number]["returns"].sum()),
+                "elsewhere": int(per_cpu[number]["elsewhere"].sum()),
                 "missed": missed.get(name, 0) - self._missed_before.get(name, 0),
             }
             for number, name in enumerate(self.functions, 1)
         }
 
-    def _missed(self, bpf: Any) -> dict[str, int]:
+    def _missed(self, loaded: Loaded) -> dict[str, int]:
         if not self.fentry:
             return _kretprobe_misses()
         missed: dict[str, int] = {}
-        for program, function in bpf.funcs.items():
-            name = program.decode().partition("__")[2]  # kfunc__ or kretfunc__
-            missed[name] = missed.get(name, 0) + _recursion_misses(function.fd)
+        for program, fd in loaded.fds.items():
+            name = program.partition("__")[2]  # kfunc__ or kretfunc__
+            missed[name] = missed.get(name, 0) + _recursion_misses(fd)
         return missed
 
 
@@ -156,8 +145,9 @@ def _traceable() -> set[str] | None:
 
 
 def _kretprobe_misses() -> dict[str, int]:
-    """``kprobe_profile``: event, hits, misses; bcc names an event ``r_<function>_bcc_<pid>``."""
-    ours = re.compile(rf"^\s*[pr]_(\S+?)_bcc_{os.getpid()}\s+\d+\s+(\d+)", re.MULTILINE)
+    """``kprobe_profile``: event, hits, misses."""
+    event = kprobes.event("[pr]", r"(\S+?)")
+    ours = re.compile(rf"^\s*{event}\s+\d+\s+(\d+)", re.MULTILINE)
     missed: dict[str, int] = {}
     for name, count in ours.findall(_tracing_file("kprobe_profile") or ""):
         missed[name] = missed.get(name, 0) + int(count)

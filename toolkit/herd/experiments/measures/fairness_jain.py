@@ -1,0 +1,15 @@
+"""Jain's index of the workers' shares: 1 is even, 1 ÷ workers is all to one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from herd.analysis.summary import fairness, shares
+
+if TYPE_CHECKING:
+    from herd.recording.read import Recording
+
+
+def measure(recording: Recording) -> float | None:
+    """Of one run."""
+    return fairness(shares(recording))["jain"]

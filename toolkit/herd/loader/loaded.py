@@ -1,0 +1,118 @@
+"""Programs and maps in the kernel: an image loaded and attached, wherever it comes from."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from herd import bpf
+from herd.errors import HostError
+from herd.loader import kprobes
+from herd.loader.image import Image, ProgramImage, renumber_maps
+from herd.loader.maps import Map
+from herd.probes.btf import Btf
+
+
+class _Kind(NamedTuple):
+    """What a program is: ``enum bpf_prog_type``, ``enum bpf_attach_type``, and the BTF of what it is for."""
+
+    type: int
+    attach_type: int = 0
+    function: str | None = None  #: with the target in the place of ``{}``
+
+
+_KPROBE, _RAW_TRACEPOINT, _TRACING = 2, 17, 26
+_ITERATE: Final = 28  # BPF_TRACE_ITER
+
+#: By the first part of a function's name in C; most are bcc's names, what follows ``__`` is the target.
+_KINDS: Final = {
+    "raw_tracepoint": _Kind(_RAW_TRACEPOINT),
+    "kfunc": _Kind(_TRACING, 24, "{}"),
+    "kretfunc": _Kind(_TRACING, 25, "{}"),
+    "entry": _Kind(_KPROBE),
+    "return": _Kind(_KPROBE),
+    "bpf_iter": _Kind(_TRACING, _ITERATE, "bpf_iter_{}"),
+    "walk": _Kind(_RAW_TRACEPOINT),  # attached to nothing: called by BPF_PROG_TEST_RUN
+}
+
+
+class Loaded:
+    """Loaded and attached, until it is closed or the process ends.
+
+    :param kept: how many calls a kretprobe keeps in mind
+    :raises OSError: the kernel refuses; the text has its reason
+    :raises HostError: it has no such function
+    """
+
+    def __init__(self, image: Image, btf: Btf | None = None, *, kept: int = 0) -> None:
+        _unlimit_memory()
+        self._btf = btf
+        self._kept = kept
+        self.maps: dict[str, Map] = {}
+        self.fds: dict[str, int] = {}  #: of each program, by its name
+        self.links: dict[str, int] = {}  #: of what is attached by a link
+        with contextlib.ExitStack() as self._undo:
+            for map_image in image.maps:
+                with _naming(f"map {map_image.name}"):
+                    self.maps[map_image.name] = made = Map(map_image)
+                self._undo.callback(os.close, made.fd)
+            for program in image.programs:
+                with _naming(program.name):
+                    self._load(image, program)
+            for name in self.fds:
+                with _naming(name):
+                    self._attach(name)
+            #: Let go of all.
+            self.close = self._undo.pop_all().close
+
+    def _load(self, image: Image, program: ProgramImage) -> None:
+        numbers = {i: self.maps[map_image.name].fd for i, map_image in enumerate(image.maps)}
+        prefix, _, target = program.name.partition("__")
+        kind = _KINDS[prefix]
+        self.fds[program.name] = fd = bpf.load(
+            kind.type,
+            renumber_maps(program.code, numbers),
+            name=program.name[:15],
+            attach_type=kind.attach_type,
+            attach_btf_id=self._function_id(kind.function.format(target)) if kind.function else 0,
+        )
+        self._undo.callback(os.close, fd)
+
+    def _function_id(self, function: str) -> int:
+        found = self._btf and self._btf.function_id(function)
+        if not found:
+            raise HostError(f"this kernel's BTF has no function {function}")
+        return found
+
+    def _attach(self, name: str) -> None:
+        prefix, _, target = name.partition("__")
+        if prefix in ("entry", "return"):
+            kind = "p" if prefix == "entry" else "r"
+            self._undo.push(kprobes.attach(self.fds[name], kind, target, self._kept))
+        elif prefix != "walk":
+            self.links[name] = link = self._link(prefix, target, self.fds[name])
+            self._undo.callback(os.close, link)
+
+    def _link(self, prefix: str, target: str, fd: int) -> int:
+        if prefix == "bpf_iter":
+            return bpf.link(fd, _ITERATE)
+        return bpf.open_raw_tracepoint(fd, target if prefix == "raw_tracepoint" else None)
+
+
+@contextlib.contextmanager
+def _naming(what: str) -> Iterator[None]:
+    """Have a refusal say what was refused."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, f"{what}: {error.strerror}") from error
+
+
+def _unlimit_memory() -> None:
+    """Before 5.11, maps count as locked memory."""
+    infinity = resource.RLIM_INFINITY
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (infinity, infinity))
