@@ -172,7 +172,7 @@ def _one(name: str, connections: str, seconds: str, built: str) -> None:
     contender = CONTENDERS[name]
     with _server(contender.server, Path(built)) as port:
         found = contender.run(Job(port, int(connections), float(seconds), Path(built)))
-    print(json.dumps(found))  # noqa: T201
+    print(json.dumps(found))
 
 
 def _measure(turns: int, connections: int, seconds: float) -> dict[str, list[dict[str, float]]]:
@@ -182,7 +182,7 @@ def _measure(turns: int, connections: int, seconds: float) -> dict[str, list[dic
         _build(job.built)
         for turn in range(turns):
             for name, contender in CONTENDERS.items():
-                print(f"turn {turn + 1} of {turns}: {name}", file=sys.stderr)  # noqa: T201
+                print(f"turn {turn + 1} of {turns}: {name}", file=sys.stderr)
                 found[name].append(_once(contender, job))
     return found
 
@@ -246,7 +246,7 @@ def main() -> None:
         return
     size = asked.turns, asked.connections, asked.seconds
     table = _table(_measure(*size), *size)
-    print(table)  # noqa: T201
+    print(table)
     if not asked.only:
         _write(table)
 

@@ -72,16 +72,11 @@ def _connections(recording: Recording) -> dict[str, Any]:
     """As the clients saw them; unknown where they weren't ours."""
     attempted = recording.run["load"]["attempted"]
     if attempted is None:
-<<<<<<< HEAD
         return dict.fromkeys(("intended", "attempted", "established", "failed", "errors"))
     missed = recording.run["load"].get("missed")  # an older recording doesn't say
-    answered = int(recording.connections["error"].isna().sum())
-=======
-        return dict.fromkeys(("attempted", "established", "failed", "errors"))
     errors = metrics.errors(recording)
     # What was interrupted before it ended has no row, and no error.
     ended = metrics.count(recording, "connections", "intended_ns")
->>>>>>> main
     return {
         "intended": None if missed is None else attempted + missed,
         "attempted": attempted,

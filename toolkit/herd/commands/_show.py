@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from herd.recording.read import Recording
     from herd.runner import Progress
     from herd.traffic.capacity import Capacity
-    from herd.traffic.result import Result
+    from herd.traffic.result import Result as LoadResult
 
 
 def console() -> Console:
@@ -87,8 +87,7 @@ def comparison(found: Comparison, *, as_json: bool, quiet: bool = False) -> None
         click.echo(f"recordings: {found.path}")
 
 
-<<<<<<< HEAD
-def load(found: Result | Capacity, *, as_json: bool, quiet: bool = False) -> None:
+def load(found: LoadResult | Capacity, *, as_json: bool, quiet: bool = False) -> None:
     """What a load has measured, likewise."""
     if as_json:
         click.echo(json.dumps(found.as_json(), allow_nan=False))
@@ -96,7 +95,8 @@ def load(found: Result | Capacity, *, as_json: bool, quiet: bool = False) -> Non
         from herd.report.load import lines
 
         click.echo("\n".join(lines(found)))
-=======
+
+
 def experiment(found: Result, *, as_json: bool) -> None:
     """An experiment's claims, likewise."""
     if as_json:
@@ -105,4 +105,3 @@ def experiment(found: Result, *, as_json: bool) -> None:
     from herd.report.experiment import print_result
 
     print_result(found, console())
->>>>>>> main
