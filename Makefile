@@ -1,11 +1,11 @@
 # What each target needs, scripts/setup.sh provides; when all is there that takes under a second.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test servers notebooks check format clean
+.PHONY: help setup demo test servers notebooks bench check format clean
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
-SOURCES := toolkit tests notebooks
+SOURCES := toolkit tests notebooks benchmarks
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ servers: ## Start, look at and drive real servers; docs/servers.md is written an
 
 notebooks: setup ## Execute the lessons, on recordings, and write them anew from notebooks/src
 	$(BIN)/python notebooks/build.py
+
+bench: ## herd load beside a C loop, wrk and ab; BENCH="--turns 1 --print" has a quick look
+	@scripts/setup.sh servers
+	$(BIN)/python benchmarks/load.py $(BENCH)
 
 check: setup ## Lint, format and types
 	$(BIN)/ruff check $(SOURCES)

@@ -21,7 +21,13 @@ ALONE = ("accept", "epoll-exclusive", "reuseport")
 def test_settled_connections_are_counted_exactly(herd, strategy, workers):
     summary = herd.run("-s", strategy, "-n", str(workers), "-c", "23", "--rate", "settled")
     woken = 23 * workers if strategy == "epoll" else 23
-    assert summary["connections"] == {"attempted": 23, "established": 23, "failed": 0, "errors": {}}
+    assert summary["connections"] == {
+        "intended": 23,
+        "attempted": 23,
+        "established": 23,
+        "failed": 0,
+        "errors": {},
+    }
     assert summary["arrivals"] == summary["accepts"] == summary["wakeups"]["productive"] == 23
     assert summary["wakeups"]["total"] == woken
     assert summary["wakeups"]["wasted"] == woken - 23
@@ -206,3 +212,24 @@ def test_without_a_probe_wakeups_are_unknown_not_zero(herd):
     assert all(worker["wakeups"] is None for worker in summary["workers"])
     assert summary["latency_us"]["connect"]["p50"] > 0
     assert summary["latency_us"]["wake_latency"] is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("poisson", "-r", "200"),
+        ("closed", "--clients", "2"),
+        ("bursts", "-r", "200", "--burst", "5"),
+    ],
+)
+def test_arrival_patterns_of_a_load_are_those_of_a_run(options, herd):
+    summary = herd.run("-n", "3", "-c", "23", "--probe", "none", "--pattern", *options)
+    assert summary["connections"]["established"] == summary["accepts"] == 23
+    assert summary["integrity"]["ok"] is True
+
+
+def test_what_a_run_had_no_time_for_is_counted(herd):
+    options = ("-n", "2", "-c", "5000", "-r", "10000", "-d", "0.2", "--probe", "none")
+    counted = herd.run(*options)["connections"]
+    assert counted["intended"] == 2000
+    assert counted["attempted"] == counted["established"] <= 2000

@@ -68,7 +68,8 @@ def unprobed(copy):
 def test_totals_are_those_of_the_run(name):
     summary = load(reference(name)).summary
     herd = 16 if name == "epoll" else 1
-    connections = {"attempted": 200, "established": 200, "failed": 0, "errors": {}}
+    counted = {"attempted": 200, "established": 200, "failed": 0, "errors": {}}
+    connections = {"intended": None} | counted  # recordings of old don't tell
     assert summary["connections"] == connections
     assert (summary["arrivals"], summary["accepts"]) == (200, 200)
     wakeups = summary["wakeups"]

@@ -19,6 +19,7 @@ from herd import area
 from herd.families import abstract_name, find
 from herd.traffic.client import Client
 from herd.traffic.log import LAYOUT
+from herd.traffic.requests.first_byte import FirstByte
 
 SOURCES = ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
 CAPACITY = 64
@@ -276,7 +277,7 @@ def test_a_request_is_sent_and_a_long_answer_read_to_its_end(serve, log):
         connection.sendall(bytes(300_000))
         connection.close()
 
-    rows = sent(Client(serve(answer).address, SOURCES, log, b"tell me"), 3)
+    rows = sent(Client(serve(answer).address, SOURCES, log, FirstByte(payload=b"tell me")), 3)
     assert asked == [b"tell me"] * 3
     assert rows["error"].tolist() == [0] * 3
 
@@ -292,8 +293,10 @@ def test_who_answers_without_having_read_the_request_has_answered(serve, log):
         select.select([connection], [], [], PATIENCE_S)
         connection.close()
 
-    [answered] = sent(Client(serve(unread).address, SOURCES, log, b"tell me"), 1)
+    [answered] = sent(Client(serve(unread).address, SOURCES, log, FirstByte(payload=b"tell me")), 1)
     assert answered["error"] == 0
     assert answered["first_byte"] > 0
-    _, failed = sent(Client(serve(unanswered).address, SOURCES, log, b"tell me"), 1)
+    _, failed = sent(
+        Client(serve(unanswered).address, SOURCES, log, FirstByte(payload=b"tell me")), 1
+    )
     assert failed["error"] == errno.ECONNRESET

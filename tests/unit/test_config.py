@@ -8,6 +8,7 @@ import tomllib
 import msgspec
 import pytest
 
+from herd import limits
 from herd.commands._options import config_from
 from herd.config import Pin, RunConfig, cpus, parse, read, to_toml
 from herd.errors import Unfit, UsageError
@@ -26,6 +27,8 @@ CONFIGS = {
         "workers": 32,
         "connections": 17,
         "rate": 250.5,
+        "pattern": "bursts",
+        "pattern_options": {"burst": "5"},
         "duration_s": 1.5,
         "load_processes": 2,
         "backlog": 7,
@@ -48,6 +51,7 @@ CONFIGS = {
     "a duration": {"duration_s": 2},
     "a unix socket": {"family": "unix"},
     "tokens": {"tokens": 500, "rate": "settled"},
+    "a closed loop": {"pattern": "closed", "pattern_options": {"clients": "3"}},
 }
 
 
@@ -194,7 +198,7 @@ def test_a_time_without_end_is_refused_since_run_json_cannot_hold_it(key):
 
 
 def test_a_whole_number_as_rate_counts_as_a_number():
-    config = parse({"rate": 500})
+    config = parse({"rate": 500}).resolved()
     assert type(config.rate) is float
     assert (config.pattern, config.rate_number) == ("constant", 500.0)
 
@@ -374,6 +378,31 @@ def test_the_default_timeout_is_longer_than_the_run_needs(values, seconds):
 
 
 def test_the_pattern_follows_the_rate():
-    settled, paced = RunConfig(rate="settled"), RunConfig(rate=5.0)
+    settled, paced = RunConfig(rate="settled").resolved(), RunConfig(rate=5.0).resolved()
     assert (settled.pattern, settled.rate_number) == ("settled", 0.0)
     assert (paced.pattern, paced.rate_number) == ("constant", 5.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"pattern": "closed", "rate": 5.0}, "--pattern closed has no --rate"),
+        ({"pattern": "poisson", "rate": "settled"}, "settled is a pattern, and so is poisson"),
+        ({"pattern": "poison"}, "did you mean 'poisson'"),
+        ({"pattern_options": {"clients": "3"}}, "unknown option of arrival pattern constant"),
+        ({"pattern": "settled", "load_processes": 2}, "takes one load process"),
+    ],
+)
+def test_a_pattern_that_does_not_fit_is_refused(values, says):
+    with pytest.raises(UsageError, match=says):
+        parse(values).resolved()
+
+
+def test_what_a_pattern_asks_for_is_what_the_run_has(tmp_path):
+    times = tmp_path / "times"
+    times.write_text("0\n1\n2\n")
+    replay = parse({"pattern": "replay", "pattern_options": {"times": str(times)}}).resolved()
+    assert (replay.connections, replay.rate_number) == (3, 0.0)
+    config, _ = config_from(None, (), pattern="closed", of_pattern_clients="3")
+    assert limits.open_at_once(config.resolved()) == 3
+    assert parse({"pattern": "settled"}).resolved().rate == "settled"

@@ -347,9 +347,9 @@ def test_without_a_probe_the_workers_own_log_gives_accepts():
 
 def test_a_connection_keeps_what_the_client_saw():
     rows = np.zeros(3, LOAD.dtype())
-    rows[0] = (10, 11, 12, 13, 14, 0x7F000002, 40002, 0)
-    rows[1] = (20, 21, 0, 0, 0, 0x7F000003, 0, errno.ECONNREFUSED)
-    rows[2] = (30, 31, 32, 0, 34, 0x7F000002, 40003, errno.ENODATA)
+    rows[0] = (10, 11, 12, 13, 99, 14, 0x7F000002, 40002, 0, 0)
+    rows[1] = (20, 21, 0, 0, 0, 0, 0x7F000003, 0, 0, errno.ECONNREFUSED)
+    rows[2] = (30, 31, 32, 0, 0, 34, 0x7F000002, 40003, 0, errno.ENODATA)
     good, refused, silent = convert.connections(rows, INET).to_pylist()
     assert list(good.values()) == [10, 11, 12, 13, 14, "127.0.0.2", 40002, None]
     assert list(refused.values()) == [20, 21, *[None] * 3, "127.0.0.3", None, "ECONNREFUSED"]

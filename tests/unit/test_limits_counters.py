@@ -104,7 +104,18 @@ def test_threads_have_all_their_descriptors_in_one_process(descriptors):
     assert descriptors["limits"][0] == 2 * 1024 + 101 + 64
 
 
-def test_a_hard_limit_that_is_too_low_is_this_hosts_fault_and_says_what_to_do(descriptors):
+def test_root_may_raise_a_hard_limit(descriptors):
+    limits.check(config(rate=10_000.0, connections=50_000))
+    assert descriptors["limits"] == (10_065, 10_065)
+
+
+def test_a_hard_limit_that_is_too_low_is_this_hosts_fault_and_says_what_to_do(
+    descriptors, monkeypatch
+):
+    def refused_to_all_but_root(which, limits):
+        raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "setrlimit", refused_to_all_but_root)
     with pytest.raises(HostError, match=r"up to 10065 descriptors .* limit is 4096") as refused:
         limits.check(config(rate=10_000.0, connections=50_000))
     assert "ulimit -Hn 10065" in (refused.value.hint or "")

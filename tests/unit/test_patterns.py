@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from herd.errors import UsageError
 from herd.pool.settle import Sleepers
+from herd.recording.read import load
 from herd.traffic import patterns
 from herd.traffic.patterns import Situation, settled
 from herd.traffic.patterns.constant import Constant
@@ -31,6 +36,23 @@ class Progress:
 def situation(**changes) -> Situation:
     values = {"begin": BEGIN, "rate": 1000.0, "index": 0, "processes": 1, "pids": [], "areas": []}
     return Situation(**values | changes)
+
+
+class Clock:
+    """Stands still until it is told."""
+
+    def __init__(self) -> None:
+        self.now = BEGIN + SECOND
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic_ns", clock)
+    return clock
 
 
 # --- constant
@@ -60,17 +82,117 @@ def test_a_long_run_does_not_drift():
     assert pattern.due(Progress(started=3_000_000)) == BEGIN + 1_000_000 * SECOND
 
 
+# --- poisson, bursts, ramp, replay
+
+
+def times(name: str, count: int, processes: int = 1, **changes) -> list[float]:
+    """Seconds after the beginning, of connections in the order of their turns."""
+    pattern = patterns.find(name)
+    each = [
+        pattern(situation(index=index, processes=processes, **changes))
+        for index in range(processes)
+    ]
+    due = [each[turn % processes].due(Progress(started=turn // processes)) for turn in range(count)]
+    return [(time - BEGIN) / 1e9 for time in due]
+
+
+def test_gaps_of_poisson_are_exponential_by_mean_variance_and_distribution():
+    gaps = np.diff([0.0, *times("poisson", 20_000, rate=500.0)])
+    assert gaps.mean() == pytest.approx(1 / 500, rel=0.03)
+    assert gaps.std() == pytest.approx(1 / 500, rel=0.05)
+    assert stats.kstest(gaps, "expon", (0, 1 / 500)).pvalue > 0.01
+
+
+def test_the_seed_decides_and_the_number_of_processes_does_not():
+    once, again = (times("poisson", 100, seed=3) for _ in range(2))
+    assert once == again
+    assert times("poisson", 100, seed=4) != once
+    assert times("poisson", 100, processes=3, seed=3) == once
+
+
+def test_bursts_come_together_and_keep_the_rate():
+    found = times("bursts", 35, rate=100.0, chosen={"burst": "10"})
+    assert found == [0.0] * 10 + [0.1] * 10 + [0.2] * 10 + [0.3] * 5
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 200), (50, 150), (200, 20), (100, 100)])
+def test_so_many_have_come_in_a_ramp_as_the_integral_of_its_rate_says(low, high):
+    options = {"ramp-from": str(low), "ramp-time": "2"}
+    found = np.array(times("ramp", 600, rate=float(high), chosen=options))
+    assert (np.diff(found) > 0).all()
+    for second in (0.5, 1.0, 1.9, 2.0, 3.0):
+        inside = min(second, 2.0)
+        integral = low * inside + (high - low) / 2 * inside**2 / 2 + high * (second - inside)
+        assert (found < second - 1e-9).sum() == pytest.approx(integral, abs=1)
+
+
+def test_recorded_times_are_replayed_in_order_from_the_earliest(tmp_path):
+    file = tmp_path / "times.csv"
+    file.write_text("time,path\n# a remark\n12.5,/\n10.0,/a\n\n10.25,/b\n")
+    found = times("replay", 3, chosen={"times": str(file)})
+    assert found == [0.0, 0.25, 2.5]
+    replay = patterns.find("replay")(situation(chosen={"times": str(file)}))
+    assert replay.due(Progress(started=3)) == patterns.NEVER
+    assert replay.length({"times": str(file)}) == 3
+
+
+def test_a_recording_is_replayed(tmp_path):
+    where = Path(__file__).parents[2] / "results/reference/accept-n16"
+    intended = load(where).connections["intended_ns"].sort_values()
+    found = times("replay", len(intended), chosen={"times": str(where)})
+    assert found == ((intended - intended.min()) / 1e9).to_list()
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen", "says"),
+    [
+        ("replay", {}, "needs to know what to replay"),
+        ("replay", {"times": "/nowhere"}, "cannot read /nowhere: No such file"),
+        ("replay", {"times": "/dev/null"}, "has no times"),
+        ("replay", {"times": __file__}, "is not a time in seconds"),
+        ("bursts", {"burst": "0"}, "--burst 0: expected a number from 1"),
+        ("bursts", {"burst": "many"}, "--burst many: expected a number"),
+        ("ramp", {"ramp-time": "-1"}, "--ramp-time -1"),
+        ("closed", {"clients": "nan"}, "--clients nan"),
+        ("poisson", {"burst": "3"}, "unknown option of arrival pattern poisson 'burst'"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_starts(name, chosen, says):
+    with pytest.raises(UsageError, match=re.escape(says)):
+        patterns.choose(name, chosen)
+
+
+@pytest.mark.parametrize("name", ["constant", "poisson", "bursts", "ramp"])
+def test_what_was_due_and_not_started_is_counted(name):
+    def missed(started: int, limit: int) -> int:
+        pattern = patterns.find(name)(situation(rate=100.0))
+        return pattern.missed(Progress(started=started), limit, BEGIN + 2 * SECOND)
+
+    due = sum(time < 2.0 for time in times(name, 400, rate=100.0))
+    assert missed(5, 1000) == due - 5 > 10
+    assert missed(5, 15) == 10
+    assert missed(5, 5) == 0
+
+
+# --- closed
+
+
+def test_a_client_asks_again_when_it_is_free(clock):
+    pattern = patterns.find("closed")(situation(chosen={"clients": "3"}))
+    assert [pattern.due(Progress(open_now=busy)) for busy in range(4)] == [clock.now] * 3 + [None]
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_processes_share_the_clients(processes, clock):
+    def clients(index: int) -> int:
+        at = situation(index=index, processes=processes, chosen={"clients": "7"})
+        pattern = patterns.find("closed")(at)
+        return sum(pattern.due(Progress(open_now=busy)) is not None for busy in range(10))
+
+    assert sum(map(clients, range(processes))) == 7
+
+
 # --- settled
-
-
-class Clock:
-    """Stands still until it is told."""
-
-    def __init__(self) -> None:
-        self.now = BEGIN + SECOND
-
-    def __call__(self) -> int:
-        return self.now
 
 
 class Workers:
@@ -87,13 +209,6 @@ class Workers:
     def all_asleep(self) -> bool:
         self._clock.now += self.look_ns
         return self.asleep
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr(time, "monotonic_ns", clock)
-    return clock
 
 
 @pytest.fixture
@@ -157,7 +272,7 @@ def test_the_time_it_takes_to_look_is_not_charged_to_the_connection(clock, worke
 
 
 def test_patterns_are_found_by_name_and_unknown_ones_name_the_nearest():
-    assert patterns.names() == ["constant", "settled"]
+    assert {"bursts", "closed", "constant", "settled"} < set(patterns.names())
     assert patterns.find("constant") is Constant
     assert patterns.find("settled") is Settled
     with pytest.raises(UsageError, match="arrival pattern 'setled'; did you mean 'settled'"):

@@ -65,17 +65,18 @@ class Area:
         self._map = memory
         self._offset = offset
         self._data = offset + _HEADER_BYTES
-        self._at = {name: offset + place for name, place in layout.counters.items()}
+        self._counters = memoryview(memory)[offset : self._data].cast("q")
+        self._at = {name: place // 8 for name, place in layout.counters.items()}
         self._layout = layout
         self._row = layout.row
         self._capacity = capacity
         self._rows = 0
 
     def __getitem__(self, counter: str) -> int:
-        return int(struct.unpack_from("<q", self._map, self._at[counter])[0])
+        return self._counters[self._at[counter]]
 
     def __setitem__(self, counter: str, value: int) -> None:
-        struct.pack_into("<q", self._map, self._at[counter], value)
+        self._counters[self._at[counter]] = value
 
     def append(self, *values: int | bytes) -> bool:
         """Write one row; ``False`` when the area is full."""
@@ -84,8 +85,13 @@ class Area:
             return False
         self._row.pack_into(self._map, self._data + row * self._row.size, *values)
         self._rows = row + 1
-        struct.pack_into("<q", self._map, self._offset, self._rows)
+        self._counters[0] = self._rows
         return True
+
+    @property
+    def full(self) -> bool:
+        """Whether this writer has no room left."""
+        return self._rows >= self._capacity
 
     def rows(self) -> np.ndarray[Any, Any]:
         """A copy of the whole rows written so far."""

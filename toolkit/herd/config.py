@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +17,8 @@ from herd.strangers import guarded
 
 if TYPE_CHECKING:
     from herd.strategies import Strategy
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 MAX_WORKERS: Final = 1024
 SETTLED: Final = "settled"
@@ -50,6 +52,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     tokens: Annotated[int, Meta(ge=1, le=_MAX_CONNECTIONS)] | None = None
     connections: Annotated[int, Meta(ge=1, le=_MAX_CONNECTIONS)] | None = None
     rate: Annotated[float, Meta(gt=0, le=1e6)] | str = AUTO
+    pattern: str = AUTO
+    pattern_options: dict[str, str] = {}
     duration_s: Annotated[float, Meta(gt=0, le=_MAX_SECONDS)] | None = None
     load_processes: Annotated[int, Meta(ge=1, le=64)] = 1
     backlog: Annotated[int, Meta(ge=1, le=65535)] = 1024
@@ -76,6 +80,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         :raises UsageError: values that are wrong, alone or together
         """
         from herd.strategies import choose, predict, reference
+        from herd.traffic import patterns
 
         reference(self.strategy)
         check_names(self)
@@ -83,13 +88,17 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         host = family.host(self.host, self.port)
         cpus(self.pin.workers), cpus(self.pin.load)
         options = choose(self.strategy, self.options)
-        rate = self._rate(predict(self.strategy, options, self.workers).expected)
+        pattern = self._pattern()
+        chosen = patterns.choose(pattern, self.pattern_options)
+        rate = self._rate(predict(self.strategy, options, self.workers).expected, pattern)
         self._check_fit(options, family.name)
         changes: dict[str, Any] = {
             "family": family.name,
             "host": host,
             "rate": rate,
-            "connections": self._connections(rate),
+            "pattern": pattern,
+            "pattern_options": chosen,
+            "connections": self._connections(rate, patterns.find(pattern).length(chosen)),
             "options": options,
         }
         if self.tokens:
@@ -145,12 +154,32 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 "a run has tokens or connections, not both", "leave out tokens, or connections"
             )
 
-    def _rate(self, wakeups: float) -> float | str:
-        if self.rate == SETTLED and self.load_processes > 1:
+    def _pattern(self) -> str:
+        """The arrival pattern that was asked for, by its name or by the rate."""
+        from herd.traffic import patterns
+
+        if self.rate == SETTLED and self.pattern in (AUTO, SETTLED):
+            return SETTLED
+        if self.pattern == AUTO:
+            return "constant"
+        if self.rate != AUTO and not patterns.find(self.pattern).takes_rate:
+            raise UsageError(f"--pattern {self.pattern} has no --rate", "leave one of them out")
+        if self.rate == SETTLED:
+            raise UsageError(
+                f"--rate settled is a pattern, and so is {self.pattern}", "leave one of them out"
+            )
+        return self.pattern
+
+    def _rate(self, wakeups: float, pattern: str) -> float | str:
+        from herd.traffic import patterns
+
+        if pattern == SETTLED and self.load_processes > 1:
             raise UsageError(
                 "--rate settled sends one connection at a time, so it takes one load process",
                 "leave out --load-processes",
             )
+        if not patterns.find(pattern).takes_rate:
+            return SETTLED if pattern == SETTLED else AUTO
         if self.rate != AUTO:
             return self.rate
         slower = 1.0 if self.kernel == "host" else _EMULATED
@@ -161,9 +190,12 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         )
         return float(f"{min(_FASTEST_DEFAULT, 0.5e6 / busy_us):.3g}")
 
-    def _connections(self, rate: float | str) -> int:
+    def _connections(self, rate: float | str, length: int | None) -> int:
+        """:param length: how many there are in the arrival pattern"""
         if self.connections is not None:
-            return self.connections
+            return min(self.connections, length or self.connections)
+        if length is not None:
+            return length
         if self.duration_s is None:
             return 1000
         # A bound for the logs; what ends the run is the duration.
@@ -190,11 +222,6 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def probes(self) -> list[str]:
         """The probes to start: the first one records, the others judge it."""
         return [] if self.probe == "none" else self.probe.split(",")
-
-    @property
-    def pattern(self) -> str:
-        """The arrival pattern that the rate asks for."""
-        return "settled" if self.rate == SETTLED else "constant"
 
     @property
     def rate_number(self) -> float:
@@ -245,12 +272,17 @@ def parse(values: dict[str, Any]) -> RunConfig:
 
     :raises UsageError: an unknown key (with the nearest one) or a value out of range
     """
-    fields = [field.name for field in msgspec.structs.fields(RunConfig)]
+    return checked(values, RunConfig)
+
+
+def checked(values: dict[str, Any], kind: type[S]) -> S:
+    """The same, for any such struct."""
+    fields = [field.name for field in msgspec.structs.fields(kind)]
     for key in values:
         if key not in fields:
             raise unknown("config key", key, fields)
     try:
-        return msgspec.convert(values, RunConfig)
+        return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         raise UsageError(f"config: {_readable(str(error))}") from None
 

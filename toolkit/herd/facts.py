@@ -51,6 +51,9 @@ class Facts:
     #: The first is the one whose rows are the recording's; the others are there to judge it.
     probes: list[ProbeFacts] = field(default_factory=list)
     attempted: int | None = None  #: connections that our own load began; ``None``: it wasn't ours
+    missed: int | None = (
+        None  #: connections that were due before the end, and that it did not begin
+    )
     observed: dict[str, Any] | None = None  #: what is known of a server that we did not start
     notes: list[str] = field(default_factory=list)
     ended_by: HerdError | None = None
@@ -78,7 +81,7 @@ class Facts:
             "counters": {"before": self.counters_before, "after": self.counters_after},
             "probe": asdict(self.probe),
             "checks": [asdict(probe) for probe in self.probes[1:]],
-            "load": {"attempted": self.attempted},
+            "load": {"attempted": self.attempted, "missed": self.missed},
             "pool": {
                 "port": self.port or None,
                 "pids": self.pids,

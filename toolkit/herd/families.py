@@ -40,7 +40,7 @@ class Family:
         """The same, for people."""
         raise NotImplementedError
 
-    def port(self, sock: socket.socket) -> int:
+    def port(self, sock: socket.SocketType) -> int:
         """The port that a socket is bound to; 0 where there are none."""
         raise NotImplementedError
 
@@ -48,7 +48,7 @@ class Family:
         """The addresses to connect from."""
         raise NotImplementedError
 
-    def bind_source(self, sock: socket.socket, source: str) -> None:
+    def bind_source(self, sock: socket.SocketType, source: str) -> None:
         """Have a client connect from one of them."""
         raise NotImplementedError
 
@@ -95,7 +95,7 @@ class Inet(Family):
         """Both."""
         return f"{host} port {port}"
 
-    def port(self, sock: socket.socket) -> int:
+    def port(self, sock: socket.SocketType) -> int:
         """Its own, or the one that the kernel chose."""
         return int(sock.getsockname()[1])
 
@@ -104,7 +104,7 @@ class Inet(Family):
         choice = random.Random(seed)
         return [f"127.0.0.{last}" for last in choice.sample(range(2, 255), _IPV4_SOURCES)]
 
-    def bind_source(self, sock: socket.socket, source: str) -> None:
+    def bind_source(self, sock: socket.SocketType, source: str) -> None:
         """The address only."""
         # The port is chosen by connect, when the whole four-tuple is known: it can't run out early.
         sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
@@ -159,7 +159,7 @@ class Unix(Family):
         """The name, as ``ss -xl`` writes it."""
         return host.replace("\0", "@")
 
-    def port(self, sock: socket.socket) -> int:
+    def port(self, sock: socket.SocketType) -> int:
         """None."""
         return 0
 
@@ -167,7 +167,7 @@ class Unix(Family):
         """The name of a socket that has none."""
         return [""]
 
-    def bind_source(self, sock: socket.socket, source: str) -> None:
+    def bind_source(self, sock: socket.SocketType, source: str) -> None:
         """Nothing: it stays unnamed."""
 
     def pack(self, address: str) -> tuple[bytes, int]:

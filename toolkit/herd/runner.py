@@ -252,7 +252,9 @@ class _Run:
                     "hold_s": config.hold_s,
                     "pattern": config.pattern,
                     "rate": config.rate_number,
-                    "request": find_strategy(config.strategy).request.hex(),
+                    "pattern_options": config.pattern_options,
+                    "seed": config.seed,
+                    "payload": find_strategy(config.strategy).request.hex(),
                     "logs": self._facts.logs,
                     "index": index,
                     "processes": config.load_processes,
@@ -344,6 +346,11 @@ class _Run:
         if self._facts.ended_by:
             self._crew.stop()  # what a probe may still say is no other run's business
         self._facts.attempted = sum(load["started"] for load in self.load_areas)
+        self._facts.missed = sum(load["missed"] for load in self.load_areas)
+        if self._facts.missed:
+            self._facts.notes.append(
+                f"the load fell behind: {self._facts.missed} connections were due and not started"
+            )
 
     # -- write ------------------------------------------------------------------------------------
 

@@ -72,11 +72,13 @@ def _connections(recording: Recording) -> dict[str, Any]:
     """As the clients saw them; unknown where they weren't ours."""
     attempted = recording.run["load"]["attempted"]
     if attempted is None:
-        return dict.fromkeys(("attempted", "established", "failed", "errors"))
+        return dict.fromkeys(("intended", "attempted", "established", "failed", "errors"))
+    missed = recording.run["load"].get("missed")  # an older recording doesn't say
     errors = metrics.errors(recording)
     # What was interrupted before it ended has no row, and no error.
     ended = metrics.count(recording, "connections", "intended_ns")
     return {
+        "intended": None if missed is None else attempted + missed,
         "attempted": attempted,
         "established": metrics.count(recording, "connections", "established_ns"),
         "failed": attempted - ended + sum(errors.values()),

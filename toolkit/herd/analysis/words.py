@@ -26,19 +26,25 @@ def _observed(run: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _pace(config: Mapping[str, Any]) -> str:
+    rate, pattern = config["rate"], config.get("pattern", "constant")
+    if pattern in ("constant", "settled"):
+        return rate if isinstance(rate, str) else f"{rate:g}/s"
+    return pattern if isinstance(rate, str) else f"{pattern} {rate:g}/s"
+
+
 def _experiment(run: Mapping[str, Any]) -> list[str]:
     config = run["config"]
     if config.get("tokens"):
         passed = f"{config['tokens']:,} tokens through one pipe"
         pace = [SETTLED] if config["rate"] == SETTLED else []
         return [config["strategy"], f"{config['workers']} workers", passed, *pace]
-    rate = config["rate"]
     kind = "threads" if config.get("pool") == "threads" else "workers"
     parts = [
         config["strategy"],
         f"{config['workers']} {kind}{mention(config)}",
         f"{run['load']['attempted']:,} connections",
-        rate if isinstance(rate, str) else f"{rate:g}/s",
+        _pace(config),
     ]
     if config["work_us"]:
         parts.append(f"{config['work_us']:g} µs of work")

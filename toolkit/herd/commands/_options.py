@@ -11,12 +11,14 @@ import click
 from herd.families import FAMILIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from herd.config import RunConfig
+    from herd.options import Option
 
 #: Flags of strategies' options are told apart from a run's own by this.
 _OF_STRATEGY = "of_strategy_"
+_OF_PATTERN = "of_pattern_"
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -93,6 +95,9 @@ _RATE = (
     "Connections per second, evenly paced; or 'settled': the next only once every worker sleeps again."
     "  [default: such that workers are idle in between]"
 )
+_PATTERN = (
+    "When connections come (see herd load).  [default: settled with --rate settled, else constant]"
+)
 _FAMILY = (
     "Of the address: TCP by IPv4 or IPv6, or a unix stream socket with an abstract name."
     "  [default: that of --host, else inet]"
@@ -136,6 +141,7 @@ _OPTIONS = (
     click.option(
         "--duration", "-d", "duration_s", type=Seconds(), help="Stop sending after this time."
     ),
+    click.option("--pattern", help=_PATTERN),
     click.option("--load-processes", type=int, help="Processes that connect.  [default: 1]"),
     click.option("--backlog", type=int, help="Of listen(2).  [default: 1024]"),
     click.option("--family", type=click.Choice(list(FAMILIES)), help=_FAMILY),
@@ -190,7 +196,7 @@ no_picture = click.option(
 
 def run_options(function: F) -> F:
     """Give a command the flags of a run, as keyword arguments for :func:`config_from`."""
-    for option in reversed([*_OPTIONS, *_strategy_options()]):
+    for option in reversed([*_OPTIONS, *_pattern_options(), *_strategy_options()]):
         function = option(function)
     return function
 
@@ -199,15 +205,39 @@ def _strategy_options() -> list[Callable[[F], F]]:
     """A flag for each option of a strategy, whichever has it."""
     from herd.strategies import options
 
+    return flags_of(options(), _OF_STRATEGY)
+
+
+def _pattern_options() -> list[Callable[[F], F]]:
+    """A flag for each option of an arrival pattern."""
+    from herd.traffic.patterns import options
+
+    return flags_of(options(), _OF_PATTERN)
+
+
+def flags_of(options: Mapping[str, Option], prefix: str) -> list[Callable[[F], F]]:
+    """A flag for each option.
+
+    :param prefix: of the keyword arguments' names, for :func:`chosen_of`
+    """
     return [
         click.option(
             f"--{option.name}",
-            f"{_OF_STRATEGY}{option.name}".replace("-", "_"),
+            f"{prefix}{option.name}".replace("-", "_"),
             type=click.Choice(option.choices) if option.choices else str,
-            help=f"{option.means}  [default: {option.default}]" if option.choices else option.means,
+            help=f"{option.means}  [default: {option.default}]" if option.default else option.means,
         )
-        for option in options().values()
+        for option in options.values()
     ]
+
+
+def chosen_of(said: dict[str, Any], prefix: str) -> dict[str, str]:
+    """Take the values of such flags out of a command's keyword arguments."""
+    return {
+        name.removeprefix(prefix).replace("_", "-"): said.pop(name)
+        for name in list(said)
+        if name.startswith(prefix)
+    }
 
 
 def config_from(
@@ -227,14 +257,11 @@ def config_from(
     values = config.read(config_file) if config_file else {}
     others = {key: _words(key, values.pop(key)) for key in also if key in values}
     said = {name: value for name, value in flags.items() if value is not None}
-    chosen = {
-        name.removeprefix(_OF_STRATEGY).replace("_", "-"): said.pop(name)
-        for name in list(said)
-        if name.startswith(_OF_STRATEGY)
-    }
+    options = chosen_of(said, _OF_STRATEGY), chosen_of(said, _OF_PATTERN)
     values |= said
-    if chosen:
-        values["options"] = values.get("options", {}) | chosen
+    for key, chosen in zip(("options", "pattern_options"), options, strict=True):
+        if chosen:
+            values[key] = values.get(key, {}) | chosen
     if pin:
         values["pin"] = dict(pin)
     return config.parse(values), others

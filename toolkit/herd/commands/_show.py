@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from herd.experiments.result import Result
     from herd.recording.read import Recording
     from herd.runner import Progress
+    from herd.traffic.capacity import Capacity
+    from herd.traffic.result import Result as LoadResult
 
 
 def console() -> Console:
@@ -83,6 +85,16 @@ def comparison(found: Comparison, *, as_json: bool, quiet: bool = False) -> None
         for entry in found.unavailable:
             click.echo(f"{entry['strategy']} on {entry['kernel']}: {entry['why']}")
         click.echo(f"recordings: {found.path}")
+
+
+def load(found: LoadResult | Capacity, *, as_json: bool, quiet: bool = False) -> None:
+    """What a load has measured, likewise."""
+    if as_json:
+        click.echo(json.dumps(found.as_json(), allow_nan=False))
+    elif not quiet:
+        from herd.report.load import lines
+
+        click.echo("\n".join(lines(found)))
 
 
 def experiment(found: Result, *, as_json: bool) -> None:

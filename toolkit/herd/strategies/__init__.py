@@ -13,8 +13,9 @@ from collections.abc import Mapping
 
 from herd.discover import modules, named, plugins, unknown
 from herd.errors import HerdError, UsageError
+from herd.options import Option, completed, merged
 from herd.strangers import guarded
-from herd.strategies._base import Listen, Option, Prediction, Server, Strategy
+from herd.strategies._base import Listen, Prediction, Server, Strategy
 
 __all__ = [
     "Listen",
@@ -88,14 +89,11 @@ def find(name: str) -> type[Strategy]:
 
 def options() -> dict[str, Option]:
     """Every option of every strategy; one of another package that can't be imported has none."""
-    found: dict[str, Option] = {}
+    found: list[Option] = []
     for name in names():
         with contextlib.suppress(Exception):
-            for option in find(name).options:
-                same = found.get(option.name)
-                choices = dict.fromkeys([*(same.choices if same else ()), *option.choices])
-                found[option.name] = Option(option.name, tuple(choices), option.means)
-    return found
+            found += find(name).options
+    return merged(found)
 
 
 def _who_takes(key: str) -> list[str]:
@@ -140,20 +138,6 @@ def choose(name: str, chosen: Mapping[str, str]) -> dict[str, str]:
     """
     strategy = find(name)
     with guarded(f"strategy {name} cannot be used"):
-        return _chosen(name, strategy, chosen)
-
-
-def _chosen(name: str, strategy: type[Strategy], chosen: Mapping[str, str]) -> dict[str, str]:
-    known = {option.name: option for option in strategy.options}
-    for key, value in chosen.items():
-        if key not in known:
-            error = unknown(f"option of strategy {name}", key, known)
-            takes = _who_takes(key)
-            raise (
-                UsageError(error.message, f"--{key} is for {', '.join(takes)}") if takes else error
-            )
-        if known[key].choices and value not in known[key].choices:
-            raise unknown(f"--{key}", value, known[key].choices)
-    complete = {key: option.default for key, option in known.items()} | dict(chosen)
-    strategy.check(complete)
-    return complete
+        complete = completed(f"strategy {name}", strategy.options, chosen, _who_takes)
+        strategy.check(complete)
+        return complete

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 from herd.families import find
+from herd.options import Option
 
 
 @dataclass(frozen=True)
@@ -31,24 +32,6 @@ class Prediction:
     def exactly(cls, expected: float, who: str, why: str) -> Prediction:
         """A prediction that holds within 2 %, which leaves room for a stray overlap of arrivals."""
         return cls(expected * 0.98, expected, expected * 1.02, who, why)
-
-
-@dataclass(frozen=True)
-class Option:
-    """Something that can be chosen about a strategy: ``--name choice``.
-
-    :param choices: the first is the default; none: any text can be given, and the default is empty
-    :param means: one line for ``--help``
-    """
-
-    name: str
-    choices: tuple[str, ...] = ()
-    means: str = ""
-
-    @property
-    def default(self) -> str:
-        """What is chosen if nothing is said."""
-        return self.choices[0] if self.choices else ""
 
 
 @dataclass(frozen=True)

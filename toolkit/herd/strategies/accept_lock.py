@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 
+from herd.options import Option
 from herd.strategies import _locks
-from herd.strategies._base import Listen, Option, Prediction, Server, Strategy
+from herd.strategies._base import Listen, Prediction, Server, Strategy
 
 
 class AcceptLock(Strategy):

@@ -7,7 +7,8 @@ import mmap
 import os
 import socket
 
-from herd.strategies._base import Listen, Option, Prediction, Server, Strategy
+from herd.options import Option
+from herd.strategies._base import Listen, Prediction, Server, Strategy
 
 
 class Dispatcher(Strategy):

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from herd import fcgi, fcgistarter
-from herd.strategies._base import Listen, Option, Prediction, Server, Strategy
+from herd.options import Option
+from herd.strategies._base import Listen, Prediction, Server, Strategy
 
 
 class Fcgi(Strategy):

@@ -8,7 +8,8 @@ import select
 import socket
 from typing import Final
 
-from herd.strategies._base import Listen, Option, Prediction, Server, Strategy
+from herd.options import Option
+from herd.strategies._base import Listen, Prediction, Server, Strategy
 
 #: ngx_reorder_accept_events(): every so many accepts the socket is registered anew, at the tail.
 _REORDER_EVERY: Final = 16

@@ -12,7 +12,8 @@ from typing import Final
 from herd import assembler, bpf
 from herd.assembler import R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, Instruction
 from herd.errors import HostError
-from herd.strategies._base import Listen, Option, Prediction, Server
+from herd.options import Option
+from herd.strategies._base import Listen, Prediction, Server
 from herd.strategies.reuseport import Reuseport
 
 _SO_ATTACH_REUSEPORT_EBPF: Final = 52

@@ -9,7 +9,8 @@ import socket
 import struct
 from typing import Final
 
-from herd.strategies._base import Listen, Option, Prediction, Server, Strategy
+from herd.options import Option
+from herd.strategies._base import Listen, Prediction, Server, Strategy
 
 _F_SETOWN_EX: Final = 15
 _F_GETOWN_EX: Final = 16

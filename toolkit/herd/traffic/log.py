@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Final
 
 from herd.area import Layout
 
-#: A row is a finished connection: times in ns of CLOCK_MONOTONIC, 0 = did not happen; the source's
-#: address and port; errno, 0 = none, ENODATA = closed by the server before the first byte.
+#: Added to the status of an HTTP answer that is an error, to tell it from an errno.
+HTTP: Final = 10_000
+
+#: A row is a finished connection, or one more request on it: times in ns of CLOCK_MONOTONIC, 0 = did not
+#: happen; the source's address and port; which request of the connection it was; errno, 0 = none, ENODATA =
+#: closed by the server before the first byte.
 LAYOUT: Final = Layout(
-    ["started", "established", "finished", "failed"],
+    ["started", "established", "finished", "failed", "missed"],
     [
         ("intended", "Q"),
         ("started", "Q"),
         ("established", "Q"),
         ("first_byte", "Q"),
+        ("done", "Q"),
         ("closed", "Q"),
         ("source", "4s"),
         ("port", "H"),
+        ("turn", "H"),
         ("error", "H"),
     ],
 )
+
+
+def name_of(error: int) -> str:
+    """``ECONNREFUSED`` or ``HTTP 503``."""
+    if error > HTTP:
+        return f"HTTP {error - HTTP}"
+    return errno.errorcode.get(error, str(error))

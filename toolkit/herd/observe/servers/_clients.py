@@ -15,6 +15,7 @@ from herd import area
 from herd.errors import HerdError, HostError
 from herd.traffic.client import Client
 from herd.traffic.log import LAYOUT
+from herd.traffic.requests.first_byte import FirstByte
 
 _REQUEST: Final = b"GET / HTTP/1.0\r\n\r\n"
 _PACKAGES: Final = {"ab": "apache2-utils", "wrk": "wrk"}
@@ -36,7 +37,7 @@ def herd(port: int, number: int) -> int:
     memory = area.create("herd-client", LAYOUT, number, 1)
     [log] = area.share(memory, LAYOUT, number, 1)
     os.close(memory)
-    client = Client(("127.0.0.1", port), ["127.0.0.1"], log, _REQUEST)
+    client = Client(("127.0.0.1", port), ["127.0.0.1"], log, FirstByte(payload=_REQUEST))
     deadline = time.monotonic() + _PATIENCE_S
     while client.finished < number and time.monotonic() < deadline:
         if not client.open_now:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from herd.traffic.patterns._base import Pattern, Progress
+from herd.traffic.patterns._base import Paced
 
 
-class Constant(Pattern):
-    """Connection ``i`` of the run is due ``i / rate`` seconds after the start.
-
-    The processes take turns. A connection that starts late keeps its intended time, so that the delay
-    is charged to the system and not forgotten.
-    """
+class Constant(Paced):
+    """Connection ``i`` of the run is due ``i / rate`` seconds after the start."""
 
     name = "constant"
+    summary = "evenly paced, at --rate"
 
-    def due(self, progress: Progress) -> int:
-        """The next of this process's turns."""
-        at = self.situation
-        turn = progress.started * at.processes + at.index
-        return at.begin + int(turn * 1e9 / at.rate)
+    def at(self, turn: int) -> int:
+        """In even steps."""
+        return int(turn * 1e9 / self.situation.rate)

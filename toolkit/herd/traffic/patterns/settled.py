@@ -19,6 +19,9 @@ class Settled(Pattern):
     """
 
     name = "settled"
+    summary = "the next only once every worker of the run sleeps again (herd run only)"
+    takes_rate = False
+    needs_workers = True
 
     def __init__(self, situation: Situation) -> None:
         super().__init__(situation)

@@ -1,0 +1,255 @@
+"""``make bench``: herd's load generator beside a plain C loop, wrk and ab.
+
+Every contender runs in turn, and that so many times, each time against a fresh server in a network namespace
+of its own (so that nobody meets the ports that another one has left in TIME_WAIT). What is compared is the
+median of the ratios within a turn. As root, on an idle machine:
+
+    make bench                      # writes the table into docs/performance.md
+    make bench BENCH="--turns 1"    # a quick look; --print doesn't write
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from herd.host.metadata import metadata
+from herd.observe import servers
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs/performance.md"
+BEGIN, END = "<!-- make bench: load -->", "<!-- end -->"
+PROCESSES = 2
+CLIENTS = 10
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done, each time.
+
+    :param built: the folder with what was compiled
+    """
+
+    port: int
+    connections: int
+    seconds: float
+    built: Path
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Someone who connects, and to what.
+
+    :param yardstick: whom it is compared with
+    :param goal: what the ratio should be at least
+    """
+
+    name: str
+    server: str
+    run: Callable[[Job], dict[str, float]]
+    yardstick: str | None = None
+    goal: float | None = None
+
+
+def _output(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed: {done.stderr or done.stdout}")
+    return done.stdout
+
+
+def _rate(pattern: str, command: list[str]) -> dict[str, float]:
+    found = re.search(pattern, _output(command))
+    if not found:
+        sys.exit(f"{command[0]} printed no rate")
+    return {"rate": float(found[1])}
+
+
+def c_loop(job: Job) -> dict[str, float]:
+    """A plain loop, with as many processes."""
+    command = [str(job.built / "connect_loop"), str(job.port), str(job.connections), str(PROCESSES)]
+    return _rate(r"([\d.]+)", command)
+
+
+def wrk(job: Job) -> dict[str, float]:
+    """wrk, with as many threads, and one request a connection."""
+    many = [f"-t{PROCESSES}", f"-c{CLIENTS}", f"-d{job.seconds:.0f}s", "-H", "Connection: close"]
+    return _rate(r"Requests/sec:\s+([\d.]+)", ["wrk", *many, f"http://127.0.0.1:{job.port}/"])
+
+
+def ab(job: Job) -> dict[str, float]:
+    """ApacheBench, which has one thread, and one request a connection."""
+    many = ["-q", "-n", str(job.connections), "-c", str(CLIENTS)]
+    return _rate(r"Requests per second:\s+([\d.]+)", ["ab", *many, f"http://127.0.0.1:{job.port}/"])
+
+
+def _herd(port: int, *options: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "herd", "load", f"127.0.0.1:{port}", "--json", *options]
+    found: dict[str, Any] = json.loads(_output(command))
+    if found["failed"]:
+        sys.exit(f"herd load: {found['errors']}")
+    return found
+
+
+def herd_connects(job: Job) -> dict[str, float]:
+    """herd, connect and close, with as many processes."""
+    found = _herd(job.port, "-P", "closed", "-p", str(PROCESSES), "-c", str(job.connections))
+    return {"rate": found["rate"]}
+
+
+def herd_asks(job: Job) -> dict[str, float]:
+    """herd, one HTTP request a connection, with as many processes and clients; like wrk it doesn't wait
+    for the server to close."""
+    closed = ["-P", "closed", "--clients", str(CLIENTS), "-p", str(PROCESSES)]
+    asks = ["-R", "http", "--closes", "client", "-d", f"{job.seconds}s"]
+    return {"rate": _herd(job.port, *closed, *asks)["rate"]}
+
+
+def herd_paced(job: Job) -> dict[str, float]:
+    """herd, evenly paced: how late it starts its connections."""
+    found = _herd(job.port, "-r", "2000", "-d", f"{job.seconds}s")
+    return {"rate": found["rate"], "late_us": found["schedule_error_us"]["p99"]}
+
+
+CONTENDERS = {
+    contender.name: contender
+    for contender in (
+        Contender("C loop", "accept loop", c_loop),
+        Contender("herd load", "accept loop", herd_connects, "C loop", 0.9),
+        Contender("herd load, http", "nginx", herd_asks),
+        Contender("wrk", "nginx", wrk, "herd load, http"),
+        Contender("ab", "nginx", ab, "herd load, http"),
+        Contender("herd load, 2000/s", "accept loop", herd_paced),
+    )
+}
+
+
+@contextlib.contextmanager
+def _server(name: str, built: Path) -> Iterator[int]:
+    """Start one; gives its port."""
+    if name == "nginx":
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            servers.running(servers.find("nginx"), Path(folder), workers=2) as running,
+        ):
+            yield running.port
+        return
+    with subprocess.Popen(
+        [str(built / "accept_loop")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def _build(folder: Path) -> None:
+    for name in ("connect_loop", "accept_loop"):
+        source = str(HERE / f"{name}.c")
+        _output(["gcc", "-O2", "-Wall", "-pthread", "-o", str(folder / name), source])
+
+
+def _once(contender: Contender, job: Job) -> dict[str, float]:
+    """In a network namespace of its own, which this file's ``--one`` then runs in."""
+    arguments = [contender.name, str(job.connections), str(job.seconds), str(job.built)]
+    inside = ["sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, __file__]
+    found: dict[str, float] = json.loads(_output(["unshare", "-n", *inside, "--one", *arguments]))
+    return found
+
+
+def _one(name: str, connections: str, seconds: str, built: str) -> None:
+    contender = CONTENDERS[name]
+    with _server(contender.server, Path(built)) as port:
+        found = contender.run(Job(port, int(connections), float(seconds), Path(built)))
+    print(json.dumps(found))
+
+
+def _measure(turns: int, connections: int, seconds: float) -> dict[str, list[dict[str, float]]]:
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
+    with tempfile.TemporaryDirectory() as folder:
+        job = Job(0, connections, seconds, Path(folder))
+        _build(job.built)
+        for turn in range(turns):
+            for name, contender in CONTENDERS.items():
+                print(f"turn {turn + 1} of {turns}: {name}", file=sys.stderr)
+                found[name].append(_once(contender, job))
+    return found
+
+
+def _spread(values: list[float], form: str) -> str:
+    low, high = (format(value, form) for value in (min(values), max(values)))
+    return f"{statistics.median(values):{form}} ({low} to {high})"
+
+
+def _row(contender: Contender, found: dict[str, list[dict[str, float]]]) -> str:
+    mine = [turn["rate"] for turn in found[contender.name]]
+    against = ""
+    if contender.yardstick:
+        others = [turn["rate"] for turn in found[contender.yardstick]]
+        ratios = [a / b for a, b in zip(mine, others, strict=True)]
+        goal = f"; goal ≥ {contender.goal}" if contender.goal else "; goal < 1"
+        against = f"{_spread(ratios, '.2f')} × {contender.yardstick}{goal}"
+    late = [turn["late_us"] for turn in found[contender.name] if "late_us" in turn]
+    if late:
+        against = f"started late by p99 {_spread(late, '.0f')} µs; goal < 200"
+    return f"| {contender.name} | {contender.server} | {_spread(mine, ',.0f')} | {against} |"
+
+
+def _table(
+    found: dict[str, list[dict[str, float]]], turns: int, connections: int, seconds: float
+) -> str:
+    host: dict[str, Any] = dict(metadata())
+    cpu = host["cpu"]
+    programs = [f"nginx {servers.find('nginx').version()}", f"Python {host['python']}"]
+    load = ", ".join(f"{average:.2f}" for average in os.getloadavg())
+    head = [
+        f"{cpu['count']} CPUs, {cpu['model']}{', virtual' if cpu['hypervisor'] else ''}; Linux"
+        f" {host['kernel']}; {', '.join(programs)}; load average at the end {load}. {turns} turns; each time"
+        f" {connections:,} connections, or {seconds:g} s. Median (lowest to highest).",
+        "",
+        "| who | against | connections/s | compared, turn by turn |",
+        "|---|---|---|---|",
+    ]
+    return "\n".join([*head, *(_row(contender, found) for contender in CONTENDERS.values())])
+
+
+def _write(table: str) -> None:
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}")
+
+
+def main() -> None:
+    """Measure, print, and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--turns", type=int, default=7, help="of every contender (default: 7)")
+    parser.add_argument("--connections", type=int, default=40_000, help="each time (40000)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="each time (3)")
+    parser.add_argument("--print", action="store_true", dest="only", help="don't write the page")
+    parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.one:
+        _one(*asked.one)
+        return
+    size = asked.turns, asked.connections, asked.seconds
+    table = _table(_measure(*size), *size)
+    print(table)
+    if not asked.only:
+        _write(table)
+
+
+if __name__ == "__main__":
+    main()
