@@ -42,12 +42,9 @@ def herd() -> None:
           herd waitqueue :80                   who waits there, and whom the next connection wakes
           herd inspect :80                     how that server waits, and what to make of it
           herd observe :80                     which of its workers wake, what is wasted, what that costs
-    <<<<<<< HEAD
           herd load :80 --rate 2000            connect to it, and measure what that takes
-    =======
           herd diff results/A results/B        what changed, and how sure that is
           herd export results/A -f perfetto    a recording for ui.perfetto.dev, or as CSV
-    >>>>>>> main
           herd strategies                      what each one should show, and why
           herd experiment run wake-order       a question, a sweep, and claims that are checked
           herd doctor                          what this host can measure
