@@ -19,7 +19,7 @@ demo: setup ## 32 workers wait on one port: with accept one wakes, with epoll al
 
 test: ## Run the tests; PYTEST_ARGS="-k doctor" chooses
 	@scripts/setup.sh servers browser
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 servers: ## Start, look at and drive real servers; docs/servers.md is written anew
 	@scripts/setup.sh servers

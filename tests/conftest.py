@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 import shutil
@@ -12,9 +13,30 @@ from typing import NoReturn
 import pytest
 
 #: Markers of tests that not every host can run → the word in HERD_REQUIRE that insists on them.
-NEEDS = {"browser": "browser", "kernel": "ebpf", "vm": "vm"}
+#: In the order in which they are begun: with ``pytest -n``, what takes long should not come last.
+NEEDS = {"vm": "vm", "kernel": "ebpf", "browser": "browser"}
+
+_CLONE_NEWNET = 0x40000000
+#: Begins a command that needs the host's own network.
+_outside: list[str] = []
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Of several at once (``pytest -n``) each has a network of its own: a queue overflows in one of them."""
+    if hasattr(config, "workerinput") and ctypes.CDLL(None).unshare(_CLONE_NEWNET) == 0:
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        _outside.extend(["nsenter", f"--net=/proc/{os.getppid()}/ns/net"])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    files: dict[str, int] = {}
+    for item in items:
+        places = [place for place, marker in enumerate(NEEDS) if item.get_closest_marker(marker)]
+        file = item.nodeid.partition("::")[0]
+        files[file] = min([files.get(file, len(NEEDS)), *places])
+    items.sort(key=lambda item: files[item.nodeid.partition("::")[0]])
 
 
 @functools.cache
@@ -31,7 +53,7 @@ def lacking(marker: str) -> str | None:
 
 def _no_virtual_machine() -> str | None:
     """The kernels are fetched, a minute at most the first time."""
-    install = [sys.executable, "-m", "herd", "kernels", "install", "6.1", "6.12"]
+    install = [*_outside, sys.executable, "-m", "herd", "kernels", "install", "6.1", "6.12"]
     done = subprocess.run(install, capture_output=True, text=True, check=False)
     return done.stderr.strip() if done.returncode else None
 
