@@ -35,23 +35,23 @@ class _Commands(click.Group):
 def herd() -> None:
     """See, measure and teach how the kernel wakes processes that wait on one socket.
 
-        \b
-        Examples:
-          herd run --strategy accept -n 32     one wakeup per connection, in turn
-          herd run --strategy epoll -n 32      the thundering herd
-          herd waitqueue :80                   who waits there, and whom the next connection wakes
-          herd inspect :80                     how that server waits, and what to make of it
-          herd observe :80                     which of its workers wake, what is wasted, what that costs
-          herd load :80 --rate 2000            connect to it, and measure what that takes
-          herd diff results/A results/B        what changed, and how sure that is
-          herd export results/A -f perfetto    a recording for ui.perfetto.dev, or as CSV
-          herd strategies                      what each one should show, and why
-          herd experiment run wake-order       a question, a sweep, and claims that are checked
-          herd doctor                          what this host can measure
+    \b
+    Examples:
+      herd run --strategy accept -n 32     one wakeup per connection, in turn
+      herd run --strategy epoll -n 32      the thundering herd
+      herd waitqueue :80                   who waits there, and whom the next connection wakes
+      herd inspect :80                     how that server waits, and what to make of it
+      herd observe :80                     which of its workers wake, what is wasted, what that costs
+      herd load :80 --rate 2000            connect to it, and measure what that takes
+      herd diff results/A results/B        what changed, and how sure that is
+      herd export results/A -f perfetto    a recording for ui.perfetto.dev, or as CSV
+      herd strategies                      what each one should show, and why
+      herd experiment run wake-order       a question, a sweep, and claims that are checked
+      herd doctor                          what this host can measure
 
-        \b
-        Exit codes: 0 done; 1 the run failed, ended early or broke a conservation law;
-        2 usage; 3 this host cannot; 124 timeout; 130 interrupted.
+    \b
+    Exit codes: 0 done; 1 the run failed, ended early or broke a conservation law;
+    2 usage; 3 this host cannot; 124 timeout; 130 interrupted.
     """
 
 
