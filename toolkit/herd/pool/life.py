@@ -6,7 +6,6 @@ import ctypes
 import os
 import signal
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,8 +20,6 @@ from herd.strategies import Strategy
 
 #: What lets a worker go; blocked since before the fork, so that one that comes early waits and doesn't kill.
 GO: Final = signal.SIGUSR1
-
-_PAUSE_S: Final = 0.0001
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -43,7 +40,7 @@ class Plan:
     ready: int
 
     def begin(self, strategy: Strategy, index: int, who: int) -> Worker:
-        """In a new worker: get ready after the one before, and wait to be let go; then comes ``strategy.serve``.
+        """In a new worker: get ready, and wait to be let go; what follows is ``strategy.serve``.
 
         :param who: whose usage is its own: RUSAGE_SELF or RUSAGE_THREAD
         """
@@ -51,8 +48,6 @@ class Plan:
         if self.cpus:
             os.sched_setaffinity(0, self.cpus)
         worker = self.worker(index)
-        while index and self.areas[index - 1]["state"] < READY:
-            time.sleep(_PAUSE_S)
         strategy.prepare(worker)
         area["pid"] = threading.get_native_id()
         area["cookie"] = worker.cookie

@@ -15,7 +15,6 @@ import select
 import signal
 import socket
 import time
-from io import FileIO
 from typing import Final
 
 from herd.area import Area, share
@@ -54,20 +53,19 @@ class Pool:
         self._closed = False
 
     def start(self) -> None:
-        """Open the port and fork the workers: each registers after the one before, which it is made beside."""
+        """Open the port and fork the workers, one after the other: they register in their order."""
         self.listener = self.open()
         told, tell = os.pipe()
         plan = Plan(self._strategy, self.make_worker, self._areas, self._spec["cpus"], tell)
         home = _HOMES[self._spec["pool"]](plan)
         signal.pthread_sigmask(signal.SIG_BLOCK, {GO, signal.SIGTERM})
         gc.freeze()  # what is there now stays shared: a collection in a worker would copy its pages
-        with os.fdopen(told, "rb", buffering=0) as lines:
-            for index in range(self._spec["workers"]):
-                self._alive.setdefault(home.spawn(index), []).append(index)
-                if index:
-                    self._await_ready(index - 1, lines)
-            self._await_ready(index, lines)
+        for index in range(self._spec["workers"]):
+            self._alive.setdefault(home.spawn(index), []).append(index)
+            self._await_ready(index, told)
+            self.tids.append(self._areas[index]["pid"])
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {GO, signal.SIGTERM})
+        os.close(told)
         os.close(tell)
 
     def open(self) -> socket.socket:
@@ -103,16 +101,15 @@ class Pool:
             blocks=self._strategy.blocks_in_accept,
         )
 
-    def _await_ready(self, index: int, told: FileIO) -> None:
+    def _await_ready(self, index: int, told: int) -> None:
         if not select.select([told], [], [], _PATIENCE_S)[0]:
             raise HerdError(
                 f"strategy {self._name}: worker {index} was not ready after {_PATIENCE_S:.0f} s:"
                 " it hangs in prepare"
             )
-        text = told.readline().decode(errors="replace").strip()
+        text = os.read(told, 4096).decode(errors="replace").strip()
         if text:
             raise HerdError(f"strategy {self._name}: worker {index} could not start: {text}")
-        self.tids.append(self._areas[index]["pid"])
 
     @property
     def port(self) -> int:
