@@ -59,7 +59,7 @@ class Size:
 
 def _table(head: str, rows: list[str]) -> str:
     columns = head.count("|") - 1
-    return "\n".join([head, "|" + "---:|" * columns, *rows])
+    return "\n".join([head, "|---|" + "---:|" * (columns - 1), *rows])
 
 
 # -- start ----------------------------------------------------------------------------------------
