@@ -150,23 +150,20 @@ def _role(pid: int) -> str | None:
     return next((role for module, role in _ROLES.items() if module in words), None)
 
 
-def draw(runs: dict[str, Watched], note: str) -> Figure:
-    """One panel a run, by its title."""
+def draw(run: Watched, title: str, note: str) -> Figure:
+    """What each role's processes had, over time."""
     from herd.plots import _style
 
-    figure = _style.figure(13, 0.8 + 4.6 * len(runs))
-    flat = all(run.flat for run in runs.values())
-    worst = max(run.growth(role) for run in runs.values() for role in run.roles)
-    says = "No process's own memory grows" if flat else "A process's own memory grows"
+    figure = _style.figure(13, 6)
+    axes = figure.add_subplot()
+    worst = max(run.growth(role) for role in run.roles)
+    says = "No process's own memory grows" if run.flat else "A process's own memory grows"
     _style.headline(
         figure, f"{says}: last quarter ÷ second quarter is {worst:.2f} at the most", note
     )
-    for axes, (title, run) in zip(
-        figure.subplots(len(runs), squeeze=False)[:, 0], runs.items(), strict=True
-    ):
-        _style.dress(axes, title, "seconds", "MiB")
-        _panel(axes, run)
-        _style.grid(axes, "y")
+    _style.dress(axes, title, "seconds", "MiB")
+    _panel(axes, run)
+    _style.grid(axes, "y")
     _style.legend(axes, 4)
     return figure
 

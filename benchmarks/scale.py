@@ -4,7 +4,7 @@ In parts, each of which has its table in docs/performance.md. As root, on an idl
 
     .venv/bin/python benchmarks/scale.py                                # all, in about 20 minutes
     .venv/bin/python benchmarks/scale.py --quick --print                # a look, in one
-    .venv/bin/python benchmarks/scale.py --part memory --minutes 2      # a shorter soak
+    .venv/bin/python benchmarks/scale.py --part soak --minutes 2        # a shorter one
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ _LAWS: Final = ("accept", "epoll")
 #: In the run with many connections, and in the soak.
 _WORKERS: Final = 8
 _SHARE_OF_CAPACITY: Final = 0.7
+_CAPACITY_S: Final = 10
 
 
 @dataclass(frozen=True)
@@ -211,49 +212,39 @@ def _costs(workers: int, folder: Path) -> tuple[float, float]:
 
 
 def memory(size: Size) -> str:
-    """Many connections, and the soak; draws docs/memory.png."""
+    """Many connections in one run; draws docs/memory.png."""
     with tempfile.TemporaryDirectory(prefix="herd-benchmark-", dir="/var/tmp") as scratch:
-        many, capacity = _many(size.connections, Path(scratch))
-        soak, drift = _soak(size.minutes, capacity * _SHARE_OF_CAPACITY, Path(scratch))
-    runs = {
-        _title(many, "as fast as they are served"): many,
-        _title(soak, "at 70 % of that rate"): soak,
-    }
-    figure = _memory.draw(runs, _page.machine())
-    figure.savefig(_page.DOCS / "memory.png", dpi=100)
-    tables = [f"**{title}**{_said(run)}\n\n{_of_roles(run)}" for title, run in runs.items()]
-    return "\n\n".join([_page.machine(), *tables, drift])
+        watched, _ = _run(Path(scratch), "many", "--pattern", "closed", "-c", str(size.connections))
+    return _drawn("memory", "as fast as they were served", watched)
+
+
+def soak(size: Size) -> str:
+    """A long run at a part of the capacity, which is measured first; draws docs/soak.png."""
+    with tempfile.TemporaryDirectory(prefix="herd-benchmark-", dir="/var/tmp") as scratch:
+        _, closed = _run(Path(scratch), "closed", "--pattern", "closed", "-d", f"{_CAPACITY_S}s")
+        rate = _SHARE_OF_CAPACITY * closed.summary["accepts"] / _CAPACITY_S
+        long = ("-r", f"{rate:.0f}", "-d", f"{size.minutes * 60:g}s")
+        watched, run = _run(Path(scratch), "soak", *long)
+        rows = [f"| {part} | {_quantiles(values)} |" for part, values in _parts(run)]
+    how = f"{rate:,.0f} a second, {_SHARE_OF_CAPACITY:.0%} of what it had just served"
+    drift = _table("| first byte, µs | connections | p50 | p99 | max |", rows)
+    return f"{_drawn('soak', how, watched)}\n\n{drift}"
 
 
 def _run(folder: Path, name: str, *options: str) -> tuple[_memory.Watched, Recording]:
-    common = [
-        "-s",
-        "accept",
-        "-n",
-        str(_WORKERS),
-        "--no-picture",
-        "--json",
-        "-o",
-        str(folder / name),
-    ]
+    output = ("--no-picture", "--json", "-o", str(folder / name))
     print(f"{name}: herd run {' '.join(options)}", file=sys.stderr)
-    watched = _memory.watch(["run", *common, *options])
+    watched = _memory.watch(["run", "-s", "accept", "-n", str(_WORKERS), *output, *options])
     return watched, load(folder / name)
 
 
-def _seconds(run: Recording) -> float:
-    return float(run.run["end_ns"] - run.run["begin_ns"]) / 1e9
-
-
-def _many(connections: int, folder: Path) -> tuple[_memory.Watched, float]:
-    watched, run = _run(folder, "many", "--pattern", "closed", "-c", str(connections))
-    return watched, run.summary["accepts"] / _seconds(run)
-
-
-def _soak(minutes: float, rate: float, folder: Path) -> tuple[_memory.Watched, str]:
-    watched, run = _run(folder, "soak", "-r", f"{rate:.0f}", "-d", f"{minutes * 60:g}s")
-    rows = [f"| {part} | {_quantiles(values)} |" for part, values in _parts(run)]
-    return watched, _table("| first byte, µs | connections | p50 | p99 | max |", rows)
+def _drawn(name: str, how: str, watched: _memory.Watched) -> str:
+    """Draw docs/NAME.png; what is to be said of it."""
+    summary = json.loads(watched.output)
+    title = f"{summary['connections']['established']:,} connections, {how}"
+    figure = _memory.draw(watched, title, _page.machine())
+    figure.savefig(_page.DOCS / f"{name}.png", dpi=100)
+    return f"{_page.machine()}\n\n{title}: {_said(summary, watched)}\n\n{_of_roles(watched)}"
 
 
 def _parts(run: Recording) -> Iterator[tuple[str, Any]]:
@@ -274,19 +265,19 @@ def _quantiles(values: Any) -> str:
     return " | ".join([f"{len(values):,}", *cells])
 
 
-def _title(watched: _memory.Watched, how: str) -> str:
-    summary = json.loads(watched.output)
-    return f"{summary['connections']['established']:,} connections, {how}"
-
-
-def _said(watched: _memory.Watched) -> str:
-    summary = json.loads(watched.output)
+def _said(summary: dict[str, Any], watched: _memory.Watched) -> str:
     connections, integrity = summary["connections"], summary["integrity"]
     held = sum(law["ok"] is True for law in integrity["checks"])
+    missed = connections["intended"] - connections["attempted"]
+    behind = (
+        f" {missed:,} were due and not started: this machine was too busy for the rate."
+        if missed
+        else ""
+    )
     return (
-        f": {watched.seconds[watched.during - 1]:.0f} s, {connections['failed']} failed, {held} of"
+        f"{watched.seconds[watched.during - 1]:.0f} s, {connections['failed']} failed, {held} of"
         f" {len(integrity['checks'])} laws held, {integrity['events_lost']} events lost; their logs grew to"
-        f" {max(watched.logs):.0f} MiB; the controller's peak (VmHWM) was {watched.peak:.0f} MiB, at the end."
+        f" {max(watched.logs):.0f} MiB; the controller's peak (VmHWM) was {watched.peak:.0f} MiB, at the end.{behind}"
     )
 
 
@@ -303,6 +294,7 @@ _PARTS: Final[dict[str, Callable[[Size], str]]] = {
     "laws": laws,
     "cost": cost,
     "memory": memory,
+    "soak": soak,
 }
 _FULL: Final = Size((1, 4, 16, 64, 256, 1024), 5, 1_000_000, 10.0)
 _QUICK: Final = Size((1, 16, 64), 1, 20_000, 0.2)
