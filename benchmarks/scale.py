@@ -269,15 +269,12 @@ def _said(summary: dict[str, Any], watched: _memory.Watched) -> str:
     connections, integrity = summary["connections"], summary["integrity"]
     held = sum(law["ok"] is True for law in integrity["checks"])
     missed = connections["intended"] - connections["attempted"]
-    behind = (
-        f" {missed:,} were due and not started: this machine was too busy for the rate."
-        if missed
-        else ""
-    )
+    behind = f" {missed:,} were due and not started: the machine was too busy." if missed else ""
     return (
         f"{watched.seconds[watched.during - 1]:.0f} s, {connections['failed']} failed, {held} of"
         f" {len(integrity['checks'])} laws held, {integrity['events_lost']} events lost; their logs grew to"
-        f" {max(watched.logs):.0f} MiB; the controller's peak (VmHWM) was {watched.peak:.0f} MiB, at the end.{behind}"
+        f" {max(watched.logs):.0f} MiB; the controller's peak (VmHWM) was {watched.peak:.0f} MiB, at"
+        f" the end.{behind}"
     )
 
 
