@@ -21,18 +21,18 @@ MOST = 3 * 1024
 
 def pool(herd: Herd) -> list[int]:
     """Its workers, once all are there and sleep."""
-    parent, *workers = until(lambda: whole_pool(herd), "the start of all workers")
-    assert parent not in workers
+    parent = min(until(lambda: herd.processes("herd.pool.main"), "the start of the pool"))
+    until(lambda: len(children(parent)) == WORKERS, "the start of all workers")
+    workers = children(parent)
     sleepers = Sleepers(workers)
     until(sleepers.all_asleep, "the sleep of all workers")
     sleepers.close()
     return workers
 
 
-def whole_pool(herd: Herd) -> list[int] | None:
-    """The parent, and then its workers."""
-    pids = sorted(herd.processes("herd.pool.main"))
-    return pids if len(pids) == WORKERS + 1 else None
+def children(pid: int) -> list[int]:
+    """Of the main thread of a process."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def share_of_memory(pid: int) -> int:
