@@ -157,10 +157,9 @@ def draw(run: Watched, title: str, note: str) -> Figure:
     figure = _style.figure(13, 6)
     axes = figure.add_subplot()
     worst = max(run.growth(role) for role in run.roles)
-    says = "No process's own memory grows" if run.flat else "A process's own memory grows"
-    _style.headline(
-        figure, f"{says}: last quarter ÷ second quarter is {worst:.2f} at the most", note
-    )
+    who = "no process's" if run.flat else "a process's"
+    says = f"While the load runs, {who} own memory grows"
+    _style.headline(figure, f"{says} (last ÷ second quarter: {worst:.2f} at the most)", note)
     _style.dress(axes, title, "seconds", "MiB")
     _panel(axes, run)
     _style.grid(axes, "y")
