@@ -226,7 +226,7 @@ def soak(size: Size) -> str:
         long = ("-r", f"{rate:.0f}", "-d", f"{size.minutes * 60:g}s")
         watched, run = _run(Path(scratch), "soak", *long)
         rows = [f"| {part} | {_quantiles(values)} |" for part, values in _parts(run)]
-    how = f"{rate:,.0f} a second, {_SHARE_OF_CAPACITY:.0%} of what it had just served"
+    how = f"{rate:,.0f} a second, {_SHARE_OF_CAPACITY * 100:.0f} % of what it had just served"
     drift = _table("| first byte, µs | connections | p50 | p99 | max |", rows)
     return f"{_drawn('soak', how, watched)}\n\n{drift}"
 
