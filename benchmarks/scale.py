@@ -30,6 +30,7 @@ import herd
 from herd import area, limits, strategies
 from herd.analysis.metrics import caused_cpu_ns
 from herd.config import as_dict, parse
+from herd.errors import HerdError
 from herd.pool.log import LAYOUT
 from herd.process import Child
 from herd.recording.read import Recording, load
@@ -99,8 +100,6 @@ def _pool(strategy: str, workers: int) -> Iterator[tuple[float, float, list[int]
             supervisor.expect("waiting", [pool], [])
             yield is_ready, time.perf_counter() - begin, ready["tids"]
         finally:
-            pool.channel.send({"do": "stop"})
-            supervisor.expect("stopped", [pool], [])
             pool.stop()
             os.close(fd)
 
@@ -316,11 +315,14 @@ def main() -> None:
         asked.connections or size.connections,
         asked.minutes or size.minutes,
     )
-    for name in [asked.part] if asked.part else _PARTS:
-        text = _PARTS[name](size)
-        print(text)
-        if not asked.only:
-            _page.write(f"scale, {name}", text)
+    try:
+        for name in [asked.part] if asked.part else _PARTS:
+            text = _PARTS[name](size)
+            print(text)
+            if not asked.only:
+                _page.write(f"scale, {name}", text)
+    except HerdError as error:
+        sys.exit(f"scale.py: {error.message}")
 
 
 if __name__ == "__main__":
