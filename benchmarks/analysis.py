@@ -27,7 +27,7 @@ from herd.analysis import metrics
 from herd.analysis.order import ranks
 from herd.analysis.summary import accepted, fairness, per_connection, percentiles, shares
 from herd.recording import write
-from herd.recording.convert import _CHUNK as CHUNK
+from herd.recording.convert import CHUNK
 from herd.recording.read import Recording, load
 from herd.recording.schema import TABLES
 

@@ -64,6 +64,15 @@ def test_rows_come_back_as_they_were_written(make):
     assert rows["delta"].tolist() == [-5, 2**63 - 1]
 
 
+def test_rows_come_in_parts_too(make):
+    mine = make(capacity=5)[0]
+    assert list(mine.parts(2)) == []
+    for row in range(5):
+        mine.append(row, ADDRESS, row, -row)
+    assert [part["time"].tolist() for part in mine.parts(2)] == [[0, 1], [2, 3], [4]]
+    assert [len(part) for part in mine.parts(5)] == [5]
+
+
 def test_an_empty_area_has_no_rows_and_all_counters_at_zero(make):
     mine = make()[0]
     assert len(mine.rows()) == 0

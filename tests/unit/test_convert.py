@@ -383,7 +383,7 @@ def times(file: Path) -> dict[str, list[int]]:
 def test_chunks_lose_nothing_and_keep_the_order(chunk, tmp_path, monkeypatch):
     file = tmp_path / "events.raw"
     file.write_bytes(record(*mixed(40)).tobytes())
-    monkeypatch.setattr(convert, "_CHUNK", chunk)
+    monkeypatch.setattr(convert, "CHUNK", chunk)
     assert times(file) == {
         "arrivals": list(range(10_000, 10_040, 4)),
         "wakeups": list(range(10_001, 10_040, 2)),
@@ -395,7 +395,7 @@ def test_chunks_lose_nothing_and_keep_the_order(chunk, tmp_path, monkeypatch):
 def test_a_file_that_was_cut_off_is_read_up_to_there(lost, tmp_path, monkeypatch):
     file = tmp_path / "events.raw"
     file.write_bytes(record(*mixed(12)).tobytes()[:-lost])
-    monkeypatch.setattr(convert, "_CHUNK", 4)
+    monkeypatch.setattr(convert, "CHUNK", 4)
     found = times(file)
     assert sum(map(len, found.values())) == 11
     assert 10_011 not in found["wakeups"]

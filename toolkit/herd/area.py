@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -95,7 +95,16 @@ class Area:
 
     def rows(self) -> np.ndarray[Any, Any]:
         """A copy of the whole rows written so far."""
+        return self._copy(0, self["rows"])
+
+    def parts(self, size: int) -> Iterator[np.ndarray[Any, Any]]:
+        """The same, ``size`` rows at a time."""
+        rows = self["rows"]
+        for first in range(0, rows, size):
+            yield self._copy(first, min(size, rows - first))
+
+    def _copy(self, first: int, count: int) -> np.ndarray[Any, Any]:
         import numpy as np
 
-        view = np.frombuffer(self._map, self._layout.dtype(), self["rows"], self._data)
-        return view.copy()
+        at = self._data + first * self._row.size
+        return np.frombuffer(self._map, self._layout.dtype(), count, at).copy()

@@ -25,11 +25,12 @@ Message = dict[str, Any]
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_TIMERSLACK = 29
+#: Opened once: in each of 1024 forked workers it would be memory of their own.
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _prctl(option: int, value: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, value, 0, 0, 0) != 0:
+    if _libc.prctl(option, value, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 

@@ -116,11 +116,10 @@ def explained(recording: Recording) -> dict[str, int]:
     died = deaths(recording) or []
     queues = [death["queue"] for death in died if death["queue"]]
     unserved = [death["in_hand"] for death in died] + [death["handed_on"] for death in died[:1]]
-    arrivals = recording.arrivals
     return {
         "unlogged": sum(_unlogged(recording, death["worker"]) for death in died),
         "unserved": sum(sum(errors.values()) for errors in unserved if errors),
         "lost": sum(sum(queue["lost"].values()) for queue in queues),
         "migrated": sum(sum(queue["migrated"].values()) for queue in queues),
-        "announced": int(arrivals["peer_port"].isna().sum()) if queues else 0,
+        "announced": int(recording.arrivals["peer_port"].isna().sum()) if queues else 0,
     }

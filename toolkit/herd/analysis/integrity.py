@@ -73,7 +73,7 @@ def _turned_away(recording: Recording, overflows: int | None, drops: int | None)
         refused = f"ListenOverflows +{overflows}, ListenDrops +{drops} in this network namespace"
         ok = not overflows and not drops
     else:
-        told = int((recording.connections["error"] == "EAGAIN").sum())
+        told = metrics.errors(recording).get("EAGAIN", 0)
         refused = (
             f"{told} refused by EAGAIN, as clients saw; ListenOverflows and ListenDrops are TCP's"
         )
@@ -97,9 +97,9 @@ def _complete(run: dict[str, Any]) -> dict[str, Any]:
 
 def _connections(recording: Recording) -> dict[str, Any]:
     attempted = recording.run["load"]["attempted"]
-    errors = recording.connections["error"].value_counts()
-    counted = ", ".join(f"{n} {name}" for name, n in errors.items() if n)
-    unfinished = attempted - len(recording.connections)
+    errors = metrics.errors(recording)
+    counted = ", ".join(f"{n} {name}" for name, n in errors.items())
+    unfinished = attempted - recording.size("connections")
     detail = f"{attempted} attempted, failed: {counted or 'none'}"
     if unfinished:
         detail += f", {unfinished} unfinished"
@@ -109,7 +109,7 @@ def _connections(recording: Recording) -> dict[str, Any]:
 def _accounts(recording: Recording) -> dict[str, Any]:
     """Client, kernel and workers count separately; they must agree, but for what dead workers had."""
     dead = explained(recording)
-    counts = {"established": int(recording.connections["established_ns"].notna().sum())}
+    counts = {"established": metrics.count(recording, "connections", "established_ns")}
     if recording.run["pool"].get("logs", True):
         accepts = int(recording.workers["accepts"].sum())
         counts["accepts of the workers"] = accepts + dead["unlogged"] + dead["lost"]
@@ -117,9 +117,9 @@ def _accounts(recording: Recording) -> dict[str, Any]:
         served = int(recording.workers["served"].sum())
         counts["served by the workers"] = served + dead["unserved"] + dead["lost"]
     if seen(recording):
-        joined = int(recording.accepts["arrival"].nunique()) + dead["migrated"]
-        counts["arrivals"] = len(recording.arrivals) - dead["announced"]
-        counts["accepts in the kernel"] = len(recording.accepts) + dead["lost"]
+        joined = metrics.distinct(recording, "accepts", "arrival") + dead["migrated"]
+        counts["arrivals"] = recording.size("arrivals") - dead["announced"]
+        counts["accepts in the kernel"] = recording.size("accepts") + dead["lost"]
         counts["accepts joined to an arrival"] = joined + dead["lost"]
     detail = ", ".join(f"{name} {count}" for name, count in counts.items())
     if any(dead.values()):

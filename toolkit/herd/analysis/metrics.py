@@ -49,6 +49,14 @@ def count(recording: Recording, table: str, column: str) -> int:
     return sum(len(rows) - rows[column].null_count for rows in recording.batches(table, [column]))
 
 
+def distinct(recording: Recording, table: str, column: str) -> int:
+    """How many whole numbers there are in a column, each counted once; keeps 8 bytes of each."""
+    found = np.zeros(0, "int64")
+    for rows in recording.batches(table, [column]):
+        found = np.union1d(found, rows[column].drop_null().to_numpy())
+    return len(found)
+
+
 def errors(recording: Recording) -> dict[str, int]:
     """How many connections met each error; errno's names, the most frequent first."""
     found: Counter[str] = Counter()

@@ -39,8 +39,9 @@ def write_tables(
     """
     per_worker = None
     with write.Tables(directory) as tables:
-        for area in loads:
-            tables.write("connections", convert.connections(area.rows(), families.of(facts.config)))
+        family = families.of(facts.config)
+        for rows in (rows for area in loads for rows in area.parts(convert.CHUNK)):
+            tables.write("connections", convert.connections(rows, family))
         if facts.probes:
             per_worker = write_events(tables, raw, facts.probe, _cast(facts, facts.probe))
         else:
@@ -80,7 +81,8 @@ def _write_own_accepts(tables: write.Tables, facts: Facts, pool: list[Area]) -> 
     cast = _cast(facts, facts.probe)
     for worker, area in enumerate(pool):
         pid, cookie = facts.pids[worker], facts.cookies[worker]
-        tables.write("accepts", convert.own_accepts(worker, pid, cookie, area.rows(), cast))
+        for rows in area.parts(convert.CHUNK):
+            tables.write("accepts", convert.own_accepts(worker, pid, cookie, rows, cast))
 
 
 def _count(wakeups: pa.Table, workers: int) -> np.ndarray[Any, Any]:

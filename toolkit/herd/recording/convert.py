@@ -28,7 +28,8 @@ from herd.probes.events import (
 from herd.recording.schema import CAUSES, OUTCOMES, TABLES
 
 _Array = np.ndarray[Any, Any]
-_CHUNK: Final = 1 << 18
+#: Rows that are converted at a time, and the most that a row group has.
+CHUNK: Final = 1 << 18
 
 
 def _null_where(values: _Array, missing: _Array) -> pa.Array:
@@ -246,7 +247,7 @@ def events(path: Path, cast: Cast) -> Iterator[tuple[str, pa.Table]]:
     with path.open("rb") as file:
         left = os.fstat(file.fileno()).st_size // RECORD.itemsize
         while left:
-            chunk = np.fromfile(file, RECORD, min(left, _CHUNK))["event"]
+            chunk = np.fromfile(file, RECORD, min(left, CHUNK))["event"]
             left -= len(chunk)
             for name, (kind, convert) in _KINDS.items():
                 part = chunk[chunk["kind"] == kind]
