@@ -47,10 +47,13 @@ def wrk_rate(port: int, seconds: float, before: Sequence[str] = ()) -> float:
     return rate(r"Requests/sec:\s+([\d.]+)", command)
 
 
-def herd_load(port: int, *options: str) -> dict[str, Any]:
-    """What ``herd load --json`` says; no connection of it may fail."""
+def herd_load(port: int, *options: str, before: Sequence[str] = ()) -> dict[str, Any]:
+    """What ``herd load --json`` says; no connection of it may fail.
+
+    :param before: words before the command, which print nothing on stdout
+    """
     command = [sys.executable, "-m", "herd", "load", f"127.0.0.1:{port}", "--json", *options]
-    found: dict[str, Any] = json.loads(output(command))
+    found: dict[str, Any] = json.loads(output([*before, *command]))
     if found["failed"]:
         sys.exit(f"herd load: {found['errors']}")
     return found
