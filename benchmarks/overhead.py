@@ -1,7 +1,8 @@
 """``make bench``: what it costs a saturated server to be observed: by herd, perf, trace-cmd and bpftrace.
 
-In every turn each observer watches a fresh nginx in a network namespace of its own: once saturated by wrk, once
-asked at an even pace. It is compared with nobody watching, in the same turn. As root, on an idle machine:
+In every turn each observer watches a fresh nginx in a network namespace of its own: once saturated by wrk,
+once asked at an even pace. Its cost is what it lacks against nobody watching, in the same turn. As root, on
+an idle machine:
 
     make bench
     .venv/bin/python benchmarks/overhead.py --turns 1 --print
@@ -38,6 +39,8 @@ from herd.process import Child, Message
 NOBODY = "nobody"
 PACE = 1000  # connections per second, at which an answer's time is taken
 BPFTRACE_EVENTS = "tracepoint:sched:sched_waking,tracepoint:sched:sched_switch"
+
+TRACING_ON = Path("/sys/kernel/tracing/tracing_on")
 
 #: Words before the load's command: the observer runs it.
 Watch = Callable[["Watched"], AbstractContextManager[list[str]]]
@@ -126,8 +129,12 @@ def perf(watched: Watched) -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def trace_cmd(watched: Watched) -> Iterator[list[str]]:
-    """trace-cmd record."""
-    yield ["trace-cmd", "record", "-q", "-e", "sched", "-o", str(watched.folder / "trace.dat")]
+    """trace-cmd record, which leaves tracing off where it is refused."""
+    before = TRACING_ON.read_text()
+    try:
+        yield ["trace-cmd", "record", "-q", "-e", "sched", "-o", str(watched.folder / "trace.dat")]
+    finally:
+        TRACING_ON.write_text(before)
 
 
 def bpftrace(action: str) -> Watch:
@@ -140,7 +147,9 @@ def bpftrace(action: str) -> Watch:
         printed = watched.folder / "printed"
         with (
             printed.open("w") as out,
-            subprocess.Popen(["bpftrace", "-B", "line", "-e", script], stdout=out) as process,
+            subprocess.Popen(
+                ["bpftrace", "-B", "line", "-e", script], stdout=out, stderr=subprocess.DEVNULL
+            ) as process,
         ):
             servers.until(lambda: "ready" in printed.read_text(), "bpftrace was ready")
             yield []
@@ -229,16 +238,31 @@ def _events(seconds: float) -> dict[str, dict[str, float]]:
 
 
 def _measure(turns: int, seconds: float) -> tuple[dict[str, list[dict[str, float]]], list[str]]:
-    """The turns of each observer, and what is missing here."""
-    missing = sorted({o.program for o in OBSERVERS.values() if not shutil.which(o.program)})
-    found: dict[str, list[dict[str, float]]] = {
-        name: [] for name, observer in OBSERVERS.items() if observer.program not in missing
-    }
+    """The turns of each observer that can watch here, and why the others can't."""
+    found: dict[str, list[dict[str, float]]] = {}
+    cannot: list[str] = []
+    for name, observer in OBSERVERS.items():
+        why = _refusal(observer)
+        if why:
+            cannot.append(f"{name} ({why})")
+        else:
+            found[name] = []
     for turn in range(turns):
         for name, measured in found.items():
             print(f"turn {turn + 1} of {turns}: {name}", file=sys.stderr)
             measured.append(alone(__file__, name, str(seconds)))
-    return found, missing
+    return found, cannot
+
+
+def _refusal(observer: Observer) -> str | None:
+    """Why it can't watch here: it is tried."""
+    if not shutil.which(observer.program):
+        return f"{observer.program} is not installed"
+    try:
+        alone(__file__, observer.name, "1")
+    except SystemExit as failure:
+        return str(failure).strip().splitlines()[-1].strip()
+    return None
 
 
 def _row(name: str, found: dict[str, list[dict[str, float]]]) -> str:
@@ -255,10 +279,10 @@ def _row(name: str, found: dict[str, list[dict[str, float]]]) -> str:
 
 
 def _table(
-    found: dict[str, list[dict[str, float]]], missing: list[str], turns: int, seconds: float
+    found: dict[str, list[dict[str, float]]], cannot: list[str], turns: int, seconds: float
 ) -> str:
     programs = [f"nginx {servers.find('nginx').version()}"]
-    absent = f" Not installed, so left out: {', '.join(missing)}." if missing else ""
+    absent = f" Could not watch here: {', '.join(cannot)}." if cannot else ""
     head = [
         f"{machine(*programs)} {turns} turns of {seconds:g} s each.{absent} Median (lowest to highest).",
         "",

@@ -74,6 +74,7 @@ class Session:
         self._check_layout()
         self._cost = Cost(self._loaded.fds.values()) if follow else None
         self._cookies: list[int] = []
+        self.programs = self._loaded.fds  #: descriptors, by name in C
         self.ring = Ring(self._maps["events"].fd, _RING_PAGES * 4096)
 
     def _check_layout(self) -> None:
