@@ -28,7 +28,10 @@ from herd.probes.task import Task
 
 pytestmark = pytest.mark.kernel
 
-TRACEPOINTS = ("sys_enter", "sys_exit", "sched_switch", "sched_waking")
+#: How many times an empty program's time it may be: one and a half times, and twice, what was measured. A look
+#: into a hash for every task's events, say, is more than that.
+UNTRACKED = {"sys_enter": 2.25, "sys_exit": 2.25, "sched_switch": 3.5, "sched_waking": 3.5}
+TRACKED = {"sys_enter": 6.0, "sys_exit": 6.0, "sched_switch": 12.0, "sched_waking": 9.0}
 ROUNDS = 5
 TURNS = 2000
 RAW_TRACEPOINT = 17
@@ -44,7 +47,7 @@ class Programs:
             self.session = Session(find("tracepoints"), Btf.vmlinux(), 16)
             self._undo.callback(self.session.close)
             code = assembler.assemble([assembler.do(R0, "=", 0), assembler.leave()])
-            for name in TRACEPOINTS:
+            for name in UNTRACKED:
                 self._empty[name] = program = bpf.load(RAW_TRACEPOINT, code, name="empty")
                 self._undo.callback(os.close, program)
                 self._undo.callback(os.close, bpf.open_raw_tracepoint(program, name))
@@ -96,20 +99,24 @@ def ns_a_run(before: tuple[int, int], after: tuple[int, int]) -> float:
 
 def ratios(programs: Programs, process: subprocess.Popen[bytes]) -> dict[str, float]:
     """By tracepoint: how many times an empty program's ns the probe takes."""
-    found: dict[str, list[float]] = {name: [] for name in TRACEPOINTS}
+    found: dict[str, list[float]] = {name: [] for name in UNTRACKED}
     play(process)
     for _ in range(ROUNDS):
-        before = {name: programs.read(name) for name in TRACEPOINTS}
+        before = {name: programs.read(name) for name in UNTRACKED}
         play(process)
-        for name in TRACEPOINTS:
+        for name in UNTRACKED:
             (probe, empty), (probe_now, empty_now) = before[name], programs.read(name)
             found[name].append(ns_a_run(probe, probe_now) / ns_a_run(empty, empty_now))
     return {name: statistics.median(values) for name, values in found.items()}
 
 
+def over(found: dict[str, float], most: dict[str, float]) -> dict[str, float]:
+    return {name: ratio for name, ratio in found.items() if ratio > most[name]}
+
+
 def test_a_task_that_is_not_tracked_pays_hardly_more_than_for_an_empty_program(programs, echo):
     found = ratios(programs, echo)
-    assert max(found.values()) < 3, found
+    assert not over(found, UNTRACKED)
 
 
 def test_a_workers_event_costs_a_few_empty_programs(programs, echo):
@@ -119,4 +126,4 @@ def test_a_workers_event_costs_a_few_empty_programs(programs, echo):
     found = ratios(programs, echo)
     produced = programs.session.end()["produced"]
     assert produced >= TURNS * ROUNDS  # it did track them
-    assert max(found.values()) < 12, found
+    assert not over(found, TRACKED)
