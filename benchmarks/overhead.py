@@ -192,15 +192,23 @@ def _server() -> Iterator[Watched]:
         yield Watched(running, Path(out))
 
 
+def _worked_ns(watched: Watched) -> int:
+    """Time that the server's workers have had on CPUs, the kernel's work for them included."""
+    texts = [Path(f"/proc/{pid}/schedstat").read_text() for pid in watched.server.workers]
+    return sum(int(text.split()[0]) for text in texts)
+
+
 def _one(name: str, seconds: float) -> dict[str, float]:
     """A turn of one observer."""
     watch = OBSERVERS[name].watch
     with _server() as watched, watch(watched) as before:
+        began = _worked_ns(watched)
         rate = wrk_rate(watched.server.port, seconds, before)
+        cpu_us = (_worked_ns(watched) - began) / 1000 / (rate * seconds)
     with _server() as watched, watch(watched) as before:
         asks = ("-R", "http", "-r", str(PACE), "-d", f"{seconds}s")
         answer = herd_load(watched.server.port, *asks, before=before)["latency_us"]["first_byte"]
-    return {"rate": rate, "p50": answer["p50"], "p99": answer["p99"]}
+    return {"rate": rate, "cpu_us": cpu_us, "p50": answer["p50"], "p99": answer["p99"]}
 
 
 # -- ns an event ----------------------------------------------------------------------------------
@@ -239,30 +247,25 @@ def _events(seconds: float) -> dict[str, dict[str, float]]:
 
 def _measure(turns: int, seconds: float) -> tuple[dict[str, list[dict[str, float]]], list[str]]:
     """The turns of each observer that can watch here, and why the others can't."""
-    found: dict[str, list[dict[str, float]]] = {}
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in OBSERVERS}
     cannot: list[str] = []
-    for name, observer in OBSERVERS.items():
-        why = _refusal(observer)
-        if why:
-            cannot.append(f"{name} ({why})")
-        else:
-            found[name] = []
     for turn in range(turns):
-        for name, measured in found.items():
+        for name in list(found):
             print(f"turn {turn + 1} of {turns}: {name}", file=sys.stderr)
-            measured.append(alone(__file__, name, str(seconds)))
+            try:
+                found[name].append(alone(__file__, name, str(seconds)))
+            except SystemExit as failure:
+                if turn:
+                    raise
+                cannot.append(f"{name} ({_why(OBSERVERS[name], str(failure))})")
+                del found[name]
     return found, cannot
 
 
-def _refusal(observer: Observer) -> str | None:
-    """Why it can't watch here: it is tried."""
+def _why(observer: Observer, failure: str) -> str:
     if not shutil.which(observer.program):
         return f"{observer.program} is not installed"
-    try:
-        alone(__file__, observer.name, "1")
-    except SystemExit as failure:
-        return str(failure).strip().splitlines()[-1].strip()
-    return None
+    return failure.strip().splitlines()[-1].strip()
 
 
 def _row(name: str, found: dict[str, list[dict[str, float]]]) -> str:
@@ -271,6 +274,9 @@ def _row(name: str, found: dict[str, list[dict[str, float]]]) -> str:
     pairs = list(zip(mine, yardstick, strict=True))
     costs = [100 * (1 - one["rate"] / other["rate"]) for one, other in pairs]
     cells.append("" if name == NOBODY else f"{spread(costs, '.1f')} %")
+    more = [100 * (one["cpu_us"] / other["cpu_us"] - 1) for one, other in pairs]
+    cells.append(spread([turn["cpu_us"] for turn in mine], ".0f"))
+    cells.append("" if name == NOBODY else f"{spread(more, '+.1f')} %")
     for figure in ("p50", "p99"):
         added = [one[figure] - other[figure] for one, other in pairs]
         values = [turn[figure] for turn in yardstick] if name == NOBODY else added
@@ -286,8 +292,9 @@ def _table(
     head = [
         f"{machine(*programs)} {turns} turns of {seconds:g} s each.{absent} Median (lowest to highest).",
         "",
-        "| observer | what it keeps | connections/s | cost | first byte p50, µs | p99, µs |",
-        "|---|---|---|---|---|---|",
+        "| observer | what it keeps | connections/s | fewer | server's CPU, µs a connection | more"
+        " | first byte p50, µs | p99, µs |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     return "\n".join([*head, *(_row(name, found) for name in found)])
 

@@ -28,8 +28,8 @@ from herd.probes.task import Task
 
 pytestmark = pytest.mark.kernel
 
-#: How many times an empty program's time it may be: one and a half times, and twice, what was measured. A clock
-#: that is read for every task's system call is more than that.
+#: How many times an empty program's time it may be: one and a half times, and twice, what was measured.
+#: Reading the clock at every task's system call is more than that.
 UNTRACKED = {"sys_enter": 2.2, "sys_exit": 2.2, "sched_switch": 3.3, "sched_waking": 3.3}
 TRACKED = {"sys_enter": 2.25, "sys_exit": 2.25, "sched_switch": 3.5, "sched_waking": 3.5}
 TRACKED = {"sys_enter": 6.0, "sys_exit": 6.0, "sched_switch": 12.0, "sched_waking": 9.0}
