@@ -29,9 +29,10 @@ servers: ## Start, look at and drive real servers; docs/servers.md is written an
 notebooks: setup ## Execute the lessons, on recordings, and write them anew from notebooks/src
 	$(BIN)/python notebooks/build.py
 
-bench: ## herd load beside a C loop, wrk and ab; then many workers; BENCH="--turns 1 --print" is quicker
+bench: ## herd beside its peers, its overhead, many workers; BENCH="--turns 1 --print" has a quick look
 	@scripts/setup.sh servers
 	$(BIN)/python benchmarks/load.py $(BENCH)
+	$(BIN)/python benchmarks/overhead.py $(BENCH)
 	$(BIN)/python benchmarks/scale.py $(BENCH)
 
 check: setup ## Lint, format and types

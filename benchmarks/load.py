@@ -13,25 +13,28 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
-import re
-import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from herd.host.metadata import metadata
+from _bench import (
+    CLIENTS,
+    HERE,
+    PROCESSES,
+    alone,
+    herd_load,
+    machine,
+    output,
+    rate,
+    spread,
+    write,
+    wrk_rate,
+)
+
 from herd.observe import servers
-
-HERE = Path(__file__).parent
-PAGE = HERE.parent / "docs/performance.md"
-BEGIN, END = "<!-- make bench: load -->", "<!-- end -->"
-PROCESSES = 2
-CLIENTS = 10
 
 
 @dataclass(frozen=True)
@@ -62,49 +65,27 @@ class Contender:
     goal: float | None = None
 
 
-def _output(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed: {done.stderr or done.stdout}")
-    return done.stdout
-
-
-def _rate(pattern: str, command: list[str]) -> dict[str, float]:
-    found = re.search(pattern, _output(command))
-    if not found:
-        sys.exit(f"{command[0]} printed no rate")
-    return {"rate": float(found[1])}
-
-
 def c_loop(job: Job) -> dict[str, float]:
     """A plain loop, with as many processes."""
     command = [str(job.built / "connect_loop"), str(job.port), str(job.connections), str(PROCESSES)]
-    return _rate(r"([\d.]+)", command)
+    return {"rate": rate(r"([\d.]+)", command)}
 
 
 def wrk(job: Job) -> dict[str, float]:
     """wrk, with as many threads, and one request a connection."""
-    many = [f"-t{PROCESSES}", f"-c{CLIENTS}", f"-d{job.seconds:.0f}s", "-H", "Connection: close"]
-    return _rate(r"Requests/sec:\s+([\d.]+)", ["wrk", *many, f"http://127.0.0.1:{job.port}/"])
+    return {"rate": wrk_rate(job.port, job.seconds)}
 
 
 def ab(job: Job) -> dict[str, float]:
     """ApacheBench, which has one thread, and one request a connection."""
     many = ["-q", "-n", str(job.connections), "-c", str(CLIENTS)]
-    return _rate(r"Requests per second:\s+([\d.]+)", ["ab", *many, f"http://127.0.0.1:{job.port}/"])
-
-
-def _herd(port: int, *options: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "herd", "load", f"127.0.0.1:{port}", "--json", *options]
-    found: dict[str, Any] = json.loads(_output(command))
-    if found["failed"]:
-        sys.exit(f"herd load: {found['errors']}")
-    return found
+    command = ["ab", *many, f"http://127.0.0.1:{job.port}/"]
+    return {"rate": rate(r"Requests per second:\s+([\d.]+)", command)}
 
 
 def herd_connects(job: Job) -> dict[str, float]:
     """herd, connect and close, with as many processes."""
-    found = _herd(job.port, "-P", "closed", "-p", str(PROCESSES), "-c", str(job.connections))
+    found = herd_load(job.port, "-P", "closed", "-p", str(PROCESSES), "-c", str(job.connections))
     return {"rate": found["rate"]}
 
 
@@ -113,12 +94,12 @@ def herd_asks(job: Job) -> dict[str, float]:
     for the server to close."""
     closed = ["-P", "closed", "--clients", str(CLIENTS), "-p", str(PROCESSES)]
     asks = ["-R", "http", "--closes", "client", "-d", f"{job.seconds}s"]
-    return {"rate": _herd(job.port, *closed, *asks)["rate"]}
+    return {"rate": herd_load(job.port, *closed, *asks)["rate"]}
 
 
 def herd_paced(job: Job) -> dict[str, float]:
     """herd, evenly paced: how late it starts its connections."""
-    found = _herd(job.port, "-r", "2000", "-d", f"{job.seconds}s")
+    found = herd_load(job.port, "-r", "2000", "-d", f"{job.seconds}s")
     return {"rate": found["rate"], "late_us": found["schedule_error_us"]["p99"]}
 
 
@@ -157,14 +138,12 @@ def _server(name: str, built: Path) -> Iterator[int]:
 def _build(folder: Path) -> None:
     for name in ("connect_loop", "accept_loop"):
         source = str(HERE / f"{name}.c")
-        _output(["gcc", "-O2", "-Wall", "-pthread", "-o", str(folder / name), source])
+        output(["gcc", "-O2", "-Wall", "-pthread", "-o", str(folder / name), source])
 
 
 def _once(contender: Contender, job: Job) -> dict[str, float]:
-    """In a network namespace of its own, which this file's ``--one`` then runs in."""
-    arguments = [contender.name, str(job.connections), str(job.seconds), str(job.built)]
-    inside = ["sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, __file__]
-    found: dict[str, float] = json.loads(_output(["unshare", "-n", *inside, "--one", *arguments]))
+    arguments = (contender.name, str(job.connections), str(job.seconds), str(job.built))
+    found: dict[str, float] = alone(__file__, *arguments)
     return found
 
 
@@ -187,11 +166,6 @@ def _measure(turns: int, connections: int, seconds: float) -> dict[str, list[dic
     return found
 
 
-def _spread(values: list[float], form: str) -> str:
-    low, high = (format(value, form) for value in (min(values), max(values)))
-    return f"{statistics.median(values):{form}} ({low} to {high})"
-
-
 def _row(contender: Contender, found: dict[str, list[dict[str, float]]]) -> str:
     mine = [turn["rate"] for turn in found[contender.name]]
     against = ""
@@ -199,35 +173,25 @@ def _row(contender: Contender, found: dict[str, list[dict[str, float]]]) -> str:
         others = [turn["rate"] for turn in found[contender.yardstick]]
         ratios = [a / b for a, b in zip(mine, others, strict=True)]
         goal = f"; goal ≥ {contender.goal}" if contender.goal else "; goal < 1"
-        against = f"{_spread(ratios, '.2f')} × {contender.yardstick}{goal}"
+        against = f"{spread(ratios, '.2f')} × {contender.yardstick}{goal}"
     late = [turn["late_us"] for turn in found[contender.name] if "late_us" in turn]
     if late:
-        against = f"started late by p99 {_spread(late, '.0f')} µs; goal < 200"
-    return f"| {contender.name} | {contender.server} | {_spread(mine, ',.0f')} | {against} |"
+        against = f"started late by p99 {spread(late, '.0f')} µs; goal < 200"
+    return f"| {contender.name} | {contender.server} | {spread(mine, ',.0f')} | {against} |"
 
 
 def _table(
     found: dict[str, list[dict[str, float]]], turns: int, connections: int, seconds: float
 ) -> str:
-    host: dict[str, Any] = dict(metadata())
-    cpu = host["cpu"]
-    programs = [f"nginx {servers.find('nginx').version()}", f"Python {host['python']}"]
-    load = ", ".join(f"{average:.2f}" for average in os.getloadavg())
+    programs = f"nginx {servers.find('nginx').version()}"
     head = [
-        f"{cpu['count']} CPUs, {cpu['model']}{', virtual' if cpu['hypervisor'] else ''}; Linux"
-        f" {host['kernel']}; {', '.join(programs)}; load average at the end {load}. {turns} turns; each time"
-        f" {connections:,} connections, or {seconds:g} s. Median (lowest to highest).",
+        f"{machine(programs)} {turns} turns; each time {connections:,}"
+        f" connections, or {seconds:g} s. Median (lowest to highest).",
         "",
         "| who | against | connections/s | compared, turn by turn |",
         "|---|---|---|---|",
     ]
     return "\n".join([*head, *(_row(contender, found) for contender in CONTENDERS.values())])
-
-
-def _write(table: str) -> None:
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}")
 
 
 def main() -> None:
@@ -248,7 +212,7 @@ def main() -> None:
     table = _table(_measure(*size), *size)
     print(table)
     if not asked.only:
-        _write(table)
+        write("load", table)
 
 
 if __name__ == "__main__":

@@ -92,6 +92,10 @@ def test_what_looking_cost_is_told():
         "programs_ns_per_run": 100.0,
         "reader_cpu": pytest.approx(0.05),
     }
+    sampled = {"programs": {"runs": 10, "ns": 2000, "measured_ns": 100_000}, "reader_ns": 50_000}
+    overhead = observed("epoll-n16", 0.001, overhead=sampled).summary["overhead"]
+    assert overhead["programs_cpu"] == pytest.approx(0.02)
+    assert overhead["programs_ns_per_run"] == 200.0
     unknown = observed("epoll-n16", overhead=None).summary["overhead"]
     assert set(unknown.values()) == {None}
 

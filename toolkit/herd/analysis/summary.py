@@ -61,9 +61,12 @@ def _overhead(run: dict[str, Any]) -> dict[str, float | None]:
     overhead = run["observed"]["overhead"] or {"programs": None, "reader_ns": None}
     programs, reader_ns = overhead["programs"], overhead["reader_ns"]
     passed_ns = max(1, run["end_ns"] - run["begin_ns"])
+    ran = programs and programs["runs"]
+    # An older recording doesn't say: all the time was measured.
+    measured_ns = programs.get("measured_ns", passed_ns) if programs else 0
     return {
-        "programs_cpu": programs["ns"] / passed_ns if programs else None,
-        "programs_ns_per_run": programs["ns"] / programs["runs"] if programs else None,
+        "programs_cpu": programs["ns"] / measured_ns if programs else None,
+        "programs_ns_per_run": programs["ns"] / programs["runs"] if ran else None,
         "reader_cpu": None if reader_ns is None else reader_ns / passed_ns,
     }
 

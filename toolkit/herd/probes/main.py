@@ -48,7 +48,7 @@ class Recorder:
 
     def drain(self) -> None:
         """Take what is there."""
-        self._session.ring.drain(self._out)
+        self._session.drain(self._out)
 
     def stop(self) -> Message:
         """Track nobody any more, take the rest, and account for everything."""

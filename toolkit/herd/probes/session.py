@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from herd import bpf
 from herd.errors import HostError
 from herd.host import privileges
 from herd.loader import cache
 from herd.loader.loaded import Loaded
 from herd.probes.btf import Btf
+from herd.probes.cost import Cost
 from herd.probes.events import EVENT, KIND_WAKEUP, RECORD
 from herd.probes.modes import Probe
 from herd.probes.ring import Ring
@@ -73,9 +72,9 @@ class Session:
             ) from error
         self._maps = self._loaded.maps
         self._check_layout()
-        self._follow = follow
-        self._statistics = bpf.enable_statistics() if follow else None
+        self._cost = Cost(self._loaded.fds.values()) if follow else None
         self._cookies: list[int] = []
+        self.programs = self._loaded.fds  #: descriptors, by name in C
         self.ring = Ring(self._maps["events"].fd, _RING_PAGES * 4096)
 
     def _check_layout(self) -> None:
@@ -90,7 +89,6 @@ class Session:
         """Forget the run before: counts begin at 0, arrivals at 1."""
         for name in ("workers", "listeners", "pending", "requests", "sequence", "tally"):
             self._maps[name].clear()
-        self._cookies.clear()
         self.ring.kept = 0
         self.probe.begin(self._loaded)
 
@@ -134,28 +132,27 @@ class Session:
             full; ``calls`` by function; ``cost`` of the programs, and ``unfollowed`` tasks, if it follows
         """
         self._maps["listeners"].clear()  # first, as it came last
+        self._cookies.clear()
         self._track_nobody()
         per_cpu = self._maps["tally"][0]
+        followed = {}
+        if self._cost:
+            unfollowed = int(self._maps["unfollowed"][0])
+            followed = {"cost": self._cost.end(), "unfollowed": unfollowed}
         return {
             "calls": self.probe.calls(self._loaded),
             "produced": int(per_cpu["produced"].sum()),
             "lost": int(per_cpu["lost"].sum()),
-        } | (self._followed() if self._follow else {})
+        } | followed
 
-    def _followed(self) -> dict[str, Any]:
-        return {"cost": self._cost(), "unfollowed": int(self._maps["unfollowed"][0])}
+    def drain(self, out: int) -> None:
+        """Take the records that are there; to be called often.
 
-    def _cost(self) -> dict[str, int] | None:
-        """How often our programs ran, and for how long in all, as the kernel measured it."""
-        if self._statistics is None:
-            return None
-        fields = ("run_cnt", "run_time_ns")
-        texts = [Path(f"/proc/self/fdinfo/{fd}").read_text() for fd in self._loaded.fds.values()]
-        found = {
-            field: sum(int(n) for t in texts for n in re.findall(rf"^{field}:\s*(\d+)", t, re.M))
-            for field in fields
-        }
-        return {"runs": found["run_cnt"], "ns": found["run_time_ns"]}
+        :param out: descriptor of the file for them
+        """
+        self.ring.drain(out)
+        if self._cost and self._cookies:
+            self._cost.tick()
 
     def open_wakeups(self) -> np.ndarray[Any, Any]:
         """Wakeups of workers that have not slept again, as records."""

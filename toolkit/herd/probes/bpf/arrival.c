@@ -23,6 +23,11 @@ BPF_TABLE("lru_hash", u32, u64, client_of, 1024);
 
 static __always_inline void client_connects(struct pt_regs *regs)
 {
+	/* Most connect elsewhere, and their address says so at the least cost, unless its page isn't there. */
+	u16 family = AF_UNIX;
+	bpf_probe_read_user(&family, sizeof(family), (void *)KREAD(u64, &PT_REGS_PARM2(regs), 0));
+	if (family && family != AF_UNIX)
+		return;
 	u64 sk = sock_of(KREAD(u64, &PT_REGS_PARM1(regs), 0));
 	if (KREAD(u16, sk, SKC_FAMILY) != AF_UNIX)
 		return;

@@ -257,10 +257,10 @@ static __always_inline void worker_switched_in(u32 tid)
 static __always_inline void worker_switched_out(u32 tid, int sleeps)
 {
 	struct worker *w = find_worker(tid);
-	u64 now = bpf_ktime_get_ns();
 	u64 time = w ? w->wakeup.time : 0;
 	if (!time)
 		return;
+	u64 now = bpf_ktime_get_ns();
 	if (sleeps)
 		w->maybe_slept = now;
 	if (!w->wakeup.begin)

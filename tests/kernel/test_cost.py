@@ -1,0 +1,130 @@
+"""What the probes cost a task, against an empty program on the same tracepoint, at the same events.
+
+Only ratios of one run are compared. Both programs run at each event, one after the other on one CPU, so what
+disturbs this machine disturbs both, but for an interrupt within one of them: of several rounds the median
+counts. A program's time includes the kernel's reading of its clock, which is nearly all of an empty one's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import statistics
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from herd import assembler, bpf
+from herd.assembler import R0
+from herd.probes.btf import Btf
+from herd.probes.modes import find
+from herd.probes.session import Session
+from herd.probes.task import Task
+
+pytestmark = pytest.mark.kernel
+
+#: How many times an empty program's time it may be: one and a half times, and twice, what was measured.
+#: Reading the clock at every task's system call is more than that.
+UNTRACKED = {"sys_enter": 2.2, "sys_exit": 2.2, "sched_switch": 3.3, "sched_waking": 3.3}
+TRACKED = {"sys_enter": 2.25, "sys_exit": 2.25, "sched_switch": 3.5, "sched_waking": 3.5}
+TRACKED = {"sys_enter": 6.0, "sys_exit": 6.0, "sched_switch": 12.0, "sched_waking": 9.0}
+ROUNDS = 5
+TURNS = 2000
+RAW_TRACEPOINT = 17
+ECHO = "import os\nwhile os.read(0, 1): os.write(1, b'x')"
+
+
+class Programs:
+    """The probes, attached, and an empty program beside each."""
+
+    def __init__(self) -> None:
+        self._empty: dict[str, int] = {}
+        with contextlib.ExitStack() as self._undo:
+            self.session = Session(find("tracepoints"), Btf.vmlinux(), 16)
+            self._undo.callback(self.session.close)
+            code = assembler.assemble([assembler.do(R0, "=", 0), assembler.leave()])
+            for name in UNTRACKED:
+                self._empty[name] = program = bpf.load(RAW_TRACEPOINT, code, name="empty")
+                self._undo.callback(os.close, program)
+                self._undo.callback(os.close, bpf.open_raw_tracepoint(program, name))
+            measuring = bpf.enable_statistics()
+            assert measuring is not None
+            self._undo.callback(os.close, measuring)
+            self.close = self._undo.pop_all().close
+
+    def read(self, name: str) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Runs and ns until now: of the probe, of the empty program."""
+        probe = self.session.programs[f"raw_tracepoint__{name}"]
+        return measured(probe), measured(self._empty[name])
+
+
+def measured(program: int) -> tuple[int, int]:
+    text = Path(f"/proc/self/fdinfo/{program}").read_text()
+    counts = dict(re.findall(r"^(run_\w+):\s*(\d+)", text, re.MULTILINE))
+    return int(counts["run_cnt"]), int(counts["run_time_ns"])
+
+
+@pytest.fixture(scope="module")
+def programs() -> Iterator[Programs]:
+    attached = Programs()
+    yield attached
+    attached.close()
+
+
+@pytest.fixture
+def echo() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that answers: each turn is two system calls, a wakeup and a sleep of either side."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-S", "-c", ECHO], stdin=pipe, stdout=pipe) as process:
+        yield process
+
+
+def play(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin
+    assert process.stdout
+    for _ in range(TURNS):
+        os.write(process.stdin.fileno(), b"x")
+        os.read(process.stdout.fileno(), 1)
+
+
+def ns_a_run(before: tuple[int, int], after: tuple[int, int]) -> float:
+    runs = after[0] - before[0]
+    assert runs >= TURNS
+    return (after[1] - before[1]) / runs
+
+
+def ratios(programs: Programs, process: subprocess.Popen[bytes]) -> dict[str, float]:
+    """By tracepoint: how many times an empty program's ns the probe takes."""
+    found: dict[str, list[float]] = {name: [] for name in UNTRACKED}
+    play(process)
+    for _ in range(ROUNDS):
+        before = {name: programs.read(name) for name in UNTRACKED}
+        play(process)
+        for name in UNTRACKED:
+            (probe, empty), (probe_now, empty_now) = before[name], programs.read(name)
+            found[name].append(ns_a_run(probe, probe_now) / ns_a_run(empty, empty_now))
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def over(found: dict[str, float], most: dict[str, float]) -> dict[str, float]:
+    return {name: ratio for name, ratio in found.items() if ratio > most[name]}
+
+
+def test_a_task_that_is_not_tracked_pays_hardly_more_than_for_an_empty_program(programs, echo):
+    found = ratios(programs, echo)
+    assert not over(found, UNTRACKED)
+
+
+def test_a_workers_event_costs_a_few_empty_programs(programs, echo):
+    tasks = [Task(threading.get_native_id()), Task(echo.pid)]
+    programs.session.begin()
+    programs.session.watch(tasks, [])
+    found = ratios(programs, echo)
+    produced = programs.session.end()["produced"]
+    assert produced >= TURNS * ROUNDS  # it did track them
+    assert not over(found, TRACKED)
