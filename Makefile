@@ -29,9 +29,11 @@ servers: ## Start, look at and drive real servers; docs/servers.md is written an
 notebooks: setup ## Execute the lessons, on recordings, and write them anew from notebooks/src
 	$(BIN)/python notebooks/build.py
 
-bench: ## herd load beside a C loop, wrk and ab; BENCH="--turns 1 --print" has a quick look
+bench: ## herd load beside wrk and ab, its recording beside bcc, its start; BENCH="--turns 1 --print": quick
 	@scripts/setup.sh servers
 	$(BIN)/python benchmarks/load.py $(BENCH)
+	$(BIN)/python benchmarks/recording.py $(BENCH)
+	$(BIN)/python benchmarks/startup.py $(BENCH)
 
 check: setup ## Lint, format and types
 	$(BIN)/ruff check $(SOURCES)

@@ -13,9 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,12 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from herd.host.metadata import metadata
+import table
+
 from herd.observe import servers
 
 HERE = Path(__file__).parent
-PAGE = HERE.parent / "docs/performance.md"
-BEGIN, END = "<!-- make bench: load -->", "<!-- end -->"
 PROCESSES = 2
 CLIENTS = 10
 
@@ -187,11 +184,6 @@ def _measure(turns: int, connections: int, seconds: float) -> dict[str, list[dic
     return found
 
 
-def _spread(values: list[float], form: str) -> str:
-    low, high = (format(value, form) for value in (min(values), max(values)))
-    return f"{statistics.median(values):{form}} ({low} to {high})"
-
-
 def _row(contender: Contender, found: dict[str, list[dict[str, float]]]) -> str:
     mine = [turn["rate"] for turn in found[contender.name]]
     against = ""
@@ -199,35 +191,25 @@ def _row(contender: Contender, found: dict[str, list[dict[str, float]]]) -> str:
         others = [turn["rate"] for turn in found[contender.yardstick]]
         ratios = [a / b for a, b in zip(mine, others, strict=True)]
         goal = f"; goal ≥ {contender.goal}" if contender.goal else "; goal < 1"
-        against = f"{_spread(ratios, '.2f')} × {contender.yardstick}{goal}"
+        against = f"{table.spread(ratios, '.2f')} × {contender.yardstick}{goal}"
     late = [turn["late_us"] for turn in found[contender.name] if "late_us" in turn]
     if late:
-        against = f"started late by p99 {_spread(late, '.0f')} µs; goal < 200"
-    return f"| {contender.name} | {contender.server} | {_spread(mine, ',.0f')} | {against} |"
+        against = f"started late by p99 {table.spread(late, '.0f')} µs; goal < 200"
+    return f"| {contender.name} | {contender.server} | {table.spread(mine, ',.0f')} | {against} |"
 
 
 def _table(
     found: dict[str, list[dict[str, float]]], turns: int, connections: int, seconds: float
 ) -> str:
-    host: dict[str, Any] = dict(metadata())
-    cpu = host["cpu"]
-    programs = [f"nginx {servers.find('nginx').version()}", f"Python {host['python']}"]
-    load = ", ".join(f"{average:.2f}" for average in os.getloadavg())
+    nginx = f"nginx {servers.find('nginx').version()}"
     head = [
-        f"{cpu['count']} CPUs, {cpu['model']}{', virtual' if cpu['hypervisor'] else ''}; Linux"
-        f" {host['kernel']}; {', '.join(programs)}; load average at the end {load}. {turns} turns; each time"
+        f"{table.host(nginx)} {turns} turns; each time"
         f" {connections:,} connections, or {seconds:g} s. Median (lowest to highest).",
         "",
         "| who | against | connections/s | compared, turn by turn |",
         "|---|---|---|---|",
     ]
     return "\n".join([*head, *(_row(contender, found) for contender in CONTENDERS.values())])
-
-
-def _write(table: str) -> None:
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}")
 
 
 def main() -> None:
@@ -245,10 +227,10 @@ def main() -> None:
         _one(*asked.one)
         return
     size = asked.turns, asked.connections, asked.seconds
-    table = _table(_measure(*size), *size)
-    print(table)
+    found = _table(_measure(*size), *size)
+    print(found)
     if not asked.only:
-        _write(table)
+        table.write("load", found)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,81 @@
+"""Guards of what is fast, by ratio within one run: benchmarks/recording.py has the numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import herd as library
+from tests.kernel.conftest import until
+
+pytestmark = pytest.mark.kernel
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks/recording.py"
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """The benchmark, which ends with an error if a record is unaccounted for."""
+    command = [sys.executable, str(BENCHMARK), "--json", "--no-end", "--turns", "3"]
+    done = subprocess.run(
+        [*command, "--seconds", "0.2"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_records_are_drained_far_faster_than_by_bccs_callback(measured):
+    pairs = zip(measured["drain"]["herd"], measured["drain"]["bcc"], strict=True)
+    assert statistics.median(herd / bcc for herd, bcc in pairs) >= 10
+
+
+def test_what_does_not_fit_is_counted(measured):
+    """A page holds 56 records, so that most are lost, while the reader drains."""
+    tiny = measured["tiny"]
+    assert tiny["lost"] > 0
+    assert tiny["kept"] > 0
+    assert tiny["made"] == tiny["produced"] == tiny["kept"] + tiny["lost"]
+
+
+def cpu_ticks(pid: int) -> str:
+    """User and system time of a process, as /proc/PID/stat has it."""
+    return " ".join(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13])
+
+
+def is_idle(pid: int) -> bool:
+    before = cpu_ticks(pid)
+    time.sleep(1)
+    return cpu_ticks(pid) == before
+
+
+def test_a_run_that_lost_events_counts_them_and_says_so(herd):
+    """The probe process sleeps until all is over, and more comes than the ring has room for."""
+    connections, workers = 1000, 256
+    output = herd.output()
+    size = ("-n", str(workers), "-c", str(connections))
+    process = herd.start("run", "-s", "epoll", *size, "--rate", "settled", "-o", str(output))
+    raw = f"{output}.partial"
+    until(lambda: any(f.stat().st_size for f in Path(raw).glob("events-*.raw")), "an event")
+    [probe], [load] = (herd.processes(f"herd.{name}.main") for name in ("probes", "traffic"))
+    os.kill(probe, signal.SIGSTOP)
+    until(lambda: is_idle(load), "the last connection")
+    os.kill(probe, signal.SIGCONT)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 1, error
+    run = library.load(output).run
+    account = run["probe"]
+    assert account["produced"] == connections * (workers + 2)  # wakeups, an arrival and an accept
+    assert account["produced"] == account["kept"] + account["lost"]
+    assert run["integrity"]["ok"] is False
+    assert run["integrity"]["events_lost"] == account["lost"] > 0
+    said = f"{account['produced']} produced = {account['kept']} kept + {account['lost']} lost"
+    assert out.startswith("NOT SOUND: ")
+    assert said in out
