@@ -1,8 +1,8 @@
 """``make bench``: how fast records get from the kernel to disk, and into the recording.
 
 **Drain**: the same BPF program (herd/probes/bpf/ring.c) fills a ring; timed is what it takes to get all of it
-into a file, by herd's reader and by bcc's callback in Python, in turn. The callback does no more than that: it
-writes the record's bytes to a buffered file.
+into a file, by herd's reader and by bcc's callback in Python, in turn. The callback does no more than that:
+it writes the record's bytes to a buffered file.
 
 **Flow**: the program runs on one CPU, paced or as fast as it can, while herd's reader, on another CPU, drains
 the ring at the probe process's pace. What the program made must be what was kept and what the kernel could

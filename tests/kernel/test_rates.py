@@ -26,7 +26,7 @@ def measured():
     """The benchmark, which ends with an error if a record is unaccounted for."""
     command = [sys.executable, str(BENCHMARK), "--json", "--no-end", "--turns", "3"]
     done = subprocess.run(
-        [*command, "--seconds", "0.2"], capture_output=True, text=True, check=False, timeout=60
+        [*command, "--seconds", "0.1"], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -34,7 +34,7 @@ def measured():
 
 def test_records_are_drained_far_faster_than_by_bccs_callback(measured):
     pairs = zip(measured["drain"]["herd"], measured["drain"]["bcc"], strict=True)
-    assert statistics.median(herd / bcc for herd, bcc in pairs) >= 10
+    assert statistics.median(herd / bcc for herd, bcc in pairs) >= 10  # measured: 30 to 40
 
 
 def test_what_does_not_fit_is_counted(measured):
@@ -58,12 +58,11 @@ def is_idle(pid: int) -> bool:
 
 def test_a_run_that_lost_events_counts_them_and_says_so(herd):
     """The probe process sleeps until all is over, and more comes than the ring has room for."""
-    connections, workers = 1000, 256
     output = herd.output()
-    size = ("-n", str(workers), "-c", str(connections))
-    process = herd.start("run", "-s", "epoll", *size, "--rate", "settled", "-o", str(output))
-    raw = f"{output}.partial"
-    until(lambda: any(f.stat().st_size for f in Path(raw).glob("events-*.raw")), "an event")
+    size = ("-n", "32", "-c", "20000", "--pattern", "closed", "--no-picture")
+    process = herd.start("run", "-s", "epoll", *size, "-o", str(output))
+    raw = Path(f"{output}.partial")
+    until(lambda: any(file.stat().st_size for file in raw.glob("events-*.raw")), "an event")
     [probe], [load] = (herd.processes(f"herd.{name}.main") for name in ("probes", "traffic"))
     os.kill(probe, signal.SIGSTOP)
     until(lambda: is_idle(load), "the last connection")
@@ -72,7 +71,7 @@ def test_a_run_that_lost_events_counts_them_and_says_so(herd):
     assert process.returncode == 1, error
     run = library.load(output).run
     account = run["probe"]
-    assert account["produced"] == connections * (workers + 2)  # wakeups, an arrival and an accept
+    assert account["produced"] > 20000 * 2  # an arrival and an accept of each, and wakeups
     assert account["produced"] == account["kept"] + account["lost"]
     assert run["integrity"]["ok"] is False
     assert run["integrity"]["events_lost"] == account["lost"] > 0
