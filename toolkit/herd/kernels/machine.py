@@ -93,6 +93,7 @@ class Machine:
             command=shlex.join(command),
         )
         (share / "script").write_text(script)
+        (share / "booted").unlink(missing_ok=True)  # of a guest before
         self._start()
 
     def _start(self) -> None:
