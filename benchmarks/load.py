@@ -59,15 +59,8 @@ class Contender:
     goal: float | None = None
 
 
-def _output(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed: {done.stderr or done.stdout}")
-    return done.stdout
-
-
 def _rate(pattern: str, command: list[str]) -> dict[str, float]:
-    found = re.search(pattern, _output(command))
+    found = re.search(pattern, table.output(command))
     if not found:
         sys.exit(f"{command[0]} printed no rate")
     return {"rate": float(found[1])}
@@ -93,7 +86,7 @@ def ab(job: Job) -> dict[str, float]:
 
 def _herd(port: int, *options: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "herd", "load", f"127.0.0.1:{port}", "--json", *options]
-    found: dict[str, Any] = json.loads(_output(command))
+    found: dict[str, Any] = json.loads(table.output(command))
     if found["failed"]:
         sys.exit(f"herd load: {found['errors']}")
     return found
@@ -154,14 +147,16 @@ def _server(name: str, built: Path) -> Iterator[int]:
 def _build(folder: Path) -> None:
     for name in ("connect_loop", "accept_loop"):
         source = str(HERE / f"{name}.c")
-        _output(["gcc", "-O2", "-Wall", "-pthread", "-o", str(folder / name), source])
+        table.output(["gcc", "-O2", "-Wall", "-pthread", "-o", str(folder / name), source])
 
 
 def _once(contender: Contender, job: Job) -> dict[str, float]:
     """In a network namespace of its own, which this file's ``--one`` then runs in."""
     arguments = [contender.name, str(job.connections), str(job.seconds), str(job.built)]
     inside = ["sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, __file__]
-    found: dict[str, float] = json.loads(_output(["unshare", "-n", *inside, "--one", *arguments]))
+    found: dict[str, float] = json.loads(
+        table.output(["unshare", "-n", *inside, "--one", *arguments])
+    )
     return found
 
 

@@ -25,7 +25,7 @@ import functools
 import json
 import multiprocessing
 import os
-import subprocess
+import shutil
 import sys
 import tempfile
 import time
@@ -204,7 +204,7 @@ def end(connections: int, folder: Path, *options: str) -> dict[str, float]:
     run = ["-m", "herd", "run", "-s", "epoll", "-n", "32", "-c", str(connections), "-q"]
     load = ["--pattern", "closed", "--load-processes", "2", *options, "--output", str(where)]
     inside = ["sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, *run, *load]
-    subprocess.run(["unshare", "-n", *inside], check=True)
+    table.output(["unshare", "-n", *inside])
     # Its folder changed last when it was given its name.
     published_ns = where.stat().st_ctime_ns - (time.time_ns() - time.monotonic_ns())
     recording = Recording(where)
@@ -214,7 +214,7 @@ def end(connections: int, folder: Path, *options: str) -> dict[str, float]:
         "run": (last_ns - recording.run["begin_ns"]) / 1e9,
         "after": (published_ns - last_ns) / 1e9,
     }
-    subprocess.run(["rm", "-r", str(where)], check=True)
+    shutil.rmtree(where)
     return found
 
 

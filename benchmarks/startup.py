@@ -10,8 +10,6 @@ clock by which the command was started, too. As root, on an idle machine:
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -41,7 +39,7 @@ class Command:
 def _python(*arguments: str) -> Callable[[Path], float]:
     def seconds(_: Path) -> float:
         begin = time.perf_counter()
-        subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+        table.output([sys.executable, *arguments])
         return time.perf_counter() - begin
 
     return seconds
@@ -51,9 +49,9 @@ def _first_connection(*options: str, cold: bool = False) -> Callable[[Path], flo
     def seconds(folder: Path) -> float:
         where = folder / "run"
         run = ["-m", "herd", "run", "-q", "--no-picture", "-c", "10", *options, "-o", str(where)]
-        environment = os.environ | ({"XDG_CACHE_HOME": str(folder / "cache")} if cold else {})
+        environment = {"XDG_CACHE_HOME": str(folder / "cache")} if cold else {}
         begin = time.monotonic_ns()
-        subprocess.run([sys.executable, *run], check=True, env=environment)
+        table.output([sys.executable, *run], environment)
         started = Recording(where).table("connections", ["started_ns"])["started_ns"]
         return float(started.min() - begin) / 1e9
 

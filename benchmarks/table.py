@@ -1,15 +1,36 @@
-"""What the benchmarks share: host, medians with spread, and their place in docs/performance.md."""
+"""What the benchmarks share: commands, host, medians with spread, and their place in docs/performance.md."""
 
 from __future__ import annotations
 
 import os
 import statistics
+import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from herd.host.metadata import metadata
 
 PAGE = Path(__file__).parents[1] / "docs/performance.md"
+
+
+def output(command: list[str], environment: Mapping[str, str] | None = None) -> str:
+    """What a command prints; the benchmark ends if it fails.
+
+    :param environment: beside what is there
+    """
+    done = subprocess.run(
+        command,
+        env=os.environ | (environment or {}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed: {done.stderr or done.stdout}")
+    return done.stdout
 
 
 def spread(values: list[float], form: str) -> str:
