@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from herd.analysis.order import ranks
-from herd.analysis.summary import seen
+from herd.experiments.measures._first_woken import share
 
 if TYPE_CHECKING:
     from herd.recording.read import Recording
@@ -13,8 +12,5 @@ if TYPE_CHECKING:
 
 def measure(recording: Recording) -> float | None:
     """Of one run."""
-    if not seen(recording):
-        return None
-    woken = ranks(recording)
-    first = woken[woken["place"] == 0]
-    return float((first["worker"] == len(recording.workers) - 1).mean())
+    last = len(recording.workers) - 1
+    return share(recording, lambda first: first["worker"] == last)
