@@ -29,11 +29,9 @@ servers: ## Start, look at and drive real servers; docs/servers.md is written an
 notebooks: setup ## Execute the lessons, on recordings, and write them anew from notebooks/src
 	$(BIN)/python notebooks/build.py
 
-bench: ## herd beside its peers, its overhead, many workers; BENCH="--turns 1 --print" has a quick look
+bench: ## herd beside its peers: load, overhead, recording, start, many workers; BENCH="--turns 1 --print": quick
 	@scripts/setup.sh servers
-	$(BIN)/python benchmarks/load.py $(BENCH)
-	$(BIN)/python benchmarks/overhead.py $(BENCH)
-	$(BIN)/python benchmarks/scale.py $(BENCH)
+	for what in load overhead recording startup scale; do $(BIN)/python benchmarks/$$what.py $(BENCH) || exit; done
 
 check: setup ## Lint, format and types
 	$(BIN)/ruff check $(SOURCES)

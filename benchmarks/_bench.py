@@ -1,29 +1,34 @@
-"""What benchmarks share: a turn in a network of its own, and a table on the page of what was measured."""
+"""What benchmarks share: commands, and a turn in a network of its own."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from herd.host.metadata import metadata
-
 HERE = Path(__file__).parent
-PAGE = HERE.parent / "docs/performance.md"
-END = "<!-- end -->"
 PROCESSES = 2
 CLIENTS = 10
 
 
-def output(command: list[str]) -> str:
-    """What a command prints; if it fails, this ends."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+def output(command: list[str], environment: Mapping[str, str] | None = None) -> str:
+    """What a command prints; if it fails, this ends.
+
+    :param environment: beside what is there
+    """
+    done = subprocess.run(
+        command,
+        env=os.environ | (environment or {}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed: {done.stderr or done.stdout}")
     return done.stdout
@@ -63,31 +68,3 @@ def alone(script: str, *arguments: str) -> Any:
     """What a script's ``--one`` prints, as JSON, in a network namespace of its own."""
     inside = ["sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, script, "--one"]
     return json.loads(output(["unshare", "-n", *inside, *arguments]))
-
-
-def spread(values: list[float], form: str) -> str:
-    """Median, lowest and highest."""
-    low, high = (format(value, form) for value in (min(values), max(values)))
-    return f"{statistics.median(values):{form}} ({low} to {high})"
-
-
-def machine(*programs: str) -> str:
-    """What it was measured with, and how busy that is."""
-    host: dict[str, Any] = dict(metadata())
-    cpu = host["cpu"]
-    load = ", ".join(f"{average:.2f}" for average in os.getloadavg())
-    return (
-        f"{cpu['count']} CPUs, {cpu['model']}{', virtual' if cpu['hypervisor'] else ''}; Linux"
-        f" {host['kernel']}; {', '.join([*programs, 'Python ' + host['python']])}; load average at the end"
-        f" {load}."
-    )
-
-
-def write(name: str, table: str) -> None:
-    """Replace what is on the page between ``<!-- make bench: NAME -->`` and :data:`END`."""
-    begin = f"<!-- make bench: {name} -->"
-    before, found, rest = PAGE.read_text().partition(begin)
-    if not found:
-        sys.exit(f"{PAGE} has no {begin}")
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{begin}\n{table}\n{END}{after}")

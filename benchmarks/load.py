@@ -20,19 +20,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from _bench import (
-    CLIENTS,
-    HERE,
-    PROCESSES,
-    alone,
-    herd_load,
-    machine,
-    output,
-    rate,
-    spread,
-    write,
-    wrk_rate,
-)
+from _bench import CLIENTS, HERE, PROCESSES, alone, herd_load, output, rate, wrk_rate
+from _page import machine, spread, write
 
 from herd.observe import servers
 

@@ -27,7 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from _bench import alone, herd_load, machine, spread, write, wrk_rate
+from _bench import alone, herd_load, wrk_rate
+from _page import machine, spread, write
 
 from herd import bpf
 from herd.observe import servers

@@ -56,6 +56,25 @@ def test_an_existing_recording_is_never_overwritten(taken, tmp_path):
     assert (tmp_path / taken / "data").read_text() == "precious"
 
 
+def test_only_what_repeats_gets_a_dictionary(tmp_path):
+    """In one of times, no two of which are the same, each takes eight bytes, and it takes far longer."""
+    count = 10_000
+    times = pa.array(range(10**12, 10**12 + count * 1000, 1000))
+    schema = TABLES["arrivals"].arrow()
+    columns = [
+        times if field.name == "time_ns" else pa.nulls(count, field.type) for field in schema
+    ]
+    with write.Tables(tmp_path) as tables:
+        tables.write("arrivals", pa.table(columns, schema=schema))
+    file = pq.ParquetFile(tmp_path / "arrivals.parquet")
+    group = file.metadata.row_group(0)
+    stored = {group.column(i).path_in_schema: group.column(i) for i in range(group.num_columns)}
+    assert stored["time_ns"].total_compressed_size < count
+    assert "DELTA_BINARY_PACKED" in stored["time_ns"].encodings
+    assert stored["peer"].has_dictionary_page
+    assert file.read()["time_ns"].to_pylist() == times.to_pylist()
+
+
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_runs(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"cannot write to .*Not a directory"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import pkgutil
 from collections.abc import Iterable
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@functools.cache
 def modules(package: str) -> list[str]:
-    """Names of the modules in a package's folder, without importing them; not those with a ``_``."""
+    """Names of the modules in a package's folder, without importing them; not those with a ``_``.
+
+    Looked for once: ``herd --help`` asks a hundred times.
+    """
     path = importlib.import_module(package).__path__
     return sorted(m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_"))
 

@@ -31,7 +31,6 @@ from herd.recording.read import Recording
 from herd.strategies import find as find_strategy
 from herd.strategies import reference
 from herd.supervisor import Supervisor
-from herd.tokens import runner as tokens
 from herd.traffic.log import LAYOUT as LOAD_LAYOUT
 
 _START_DELAY_NS: Final = 5_000_000
@@ -63,6 +62,9 @@ def run(
     if why_not:
         raise HostError(f"strategy {config.strategy} cannot run here: {why_not}", "herd strategies")
     if config.tokens:
+        # Only then: it writes tables, and the probes needn't wait for what that imports.
+        from herd.tokens import runner as tokens
+
         return tokens.run(config, progress)
     limits.check(config)
     directory, aside = write.place(config.output, config.label)

@@ -19,7 +19,7 @@ from herd.probes.session import Session
 from herd.probes.task import Task
 from herd.process import Channel, Message, serve
 
-_DRAIN_EVERY_S: Final = 0.01
+DRAIN_EVERY_S: Final = 0.01
 
 
 def _attach(spec: Message) -> tuple[str, Session]:
@@ -65,7 +65,7 @@ class Recorder:
 def _serve_runs(session: Session, channel: Channel) -> None:
     recorder = None
     while not channel.closed:
-        order = channel.receive(_DRAIN_EVERY_S if recorder else None)
+        order = channel.receive(DRAIN_EVERY_S if recorder else None)
         if recorder:
             recorder.drain()
         if order is None:

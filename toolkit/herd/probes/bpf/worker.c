@@ -3,13 +3,10 @@
  * The life of a worker: woken, running, sleeping again. How an arrival is recognised is the business
  * of the file that includes this one (tracepoints.c); it opens and closes the per-CPU `window`.
  *
- * Parameters (-D): PID_WORDS, WORKERS, LISTENERS, RING_PAGES, and offsets that BTF gave.
+ * Parameters (-D): PID_WORDS, WORKERS, LISTENERS, and offsets that BTF gave.
  */
-#include <uapi/linux/ptrace.h>
 #include <uapi/linux/errno.h>
 #include <asm/unistd.h>
-
-BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 
 /* The arrival whose notification this CPU runs just now. */
 struct window {
@@ -53,13 +50,6 @@ BPF_TABLE("lru_hash", u64, struct pending, connecting, 16384);
 
 BPF_ARRAY(sequence, u64, 1);
 
-/* Produced and lost, by kind; what was kept is counted by the reader. */
-struct tally {
-	u64 produced[8];
-	u64 lost;
-};
-BPF_PERCPU_ARRAY(tally, struct tally, 1);
-
 #define KREAD(type, base, offset)                                                        \
 	({                                                                               \
 		type value_ = 0;                                                         \
@@ -88,19 +78,6 @@ static __always_inline struct worker *find_worker(u32 tid)
 static __always_inline struct worker *current_worker(void)
 {
 	return find_worker((u32)bpf_get_current_pid_tgid());
-}
-
-static __always_inline void emit(struct event *event, u8 kind)
-{
-	int zero = 0;
-	struct tally *t = tally.lookup(&zero);
-	if (!t)
-		return;
-	event->kind = kind;
-	t->produced[kind & 7]++;
-	/* No wakeup of the reader: a tool that studies wakeups must not cause them. */
-	if (events.ringbuf_output(event, sizeof(*event), BPF_RB_NO_WAKEUP))
-		t->lost++;
 }
 
 /*

@@ -42,7 +42,7 @@ class Functions(Probe):
     name = "functions"
     summary = "fentry/fexit or kprobes on sock_def_readable, the wake functions, inet_csk_accept"
     rank = 10
-    sources = ("event.h", "worker.c", "arrival.c", "io_uring.c", "life.c", "functions.c")
+    sources = ("event.h", "ring.c", "worker.c", "arrival.c", "io_uring.c", "life.c", "functions.c")
     offsets = WORKER_OFFSETS | {
         "SK_WQ": ("sock", "sk_wq"),
         "SOCKET_WQ_WAIT": ("socket_wq", "wait"),

@@ -25,7 +25,15 @@ class Tracepoints(Probe):
     name = "tracepoints"
     summary = "raw tracepoints: sk_data_ready, sched_waking, sched_switch, system calls"
     rank = 20
-    sources = ("event.h", "worker.c", "arrival.c", "io_uring.c", "life.c", "tracepoints.c")
+    sources = (
+        "event.h",
+        "ring.c",
+        "worker.c",
+        "arrival.c",
+        "io_uring.c",
+        "life.c",
+        "tracepoints.c",
+    )
 
     def __init__(self, btf: Btf) -> None:
         super().__init__(btf)
