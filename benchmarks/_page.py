@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 from pathlib import Path
@@ -12,6 +13,18 @@ from herd.host.metadata import metadata
 DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
 _PAGE: Final = DOCS / "performance.md"
 _END: Final = "<!-- end -->"
+
+
+def options(about: str | None) -> argparse.ArgumentParser:
+    """A benchmark's command line, with ``--print``.
+
+    :param about: its docstring
+    """
+    parser = argparse.ArgumentParser(
+        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--print", action="store_true", dest="only", help="don't write the page")
+    return parser
 
 
 def write(section: str, text: str) -> None:

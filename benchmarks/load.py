@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from _bench import CLIENTS, HERE, PROCESSES, alone, herd_load, output, rate, wrk_rate
-from _page import machine, spread, write
+from _page import machine, options, spread, write
 
 from herd.observe import servers
 
@@ -185,13 +185,10 @@ def _table(
 
 def main() -> None:
     """Measure, print, and write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--turns", type=int, default=7, help="of every contender (default: 7)")
     parser.add_argument("--connections", type=int, default=40_000, help="each time (40000)")
     parser.add_argument("--seconds", type=float, default=3.0, help="each time (3)")
-    parser.add_argument("--print", action="store_true", dest="only", help="don't write the page")
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.one:

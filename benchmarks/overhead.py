@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from _bench import alone, herd_load, wrk_rate
-from _page import machine, spread, write
+from _page import machine, options, spread, write
 
 from herd import bpf
 from herd.observe import servers
@@ -318,12 +318,9 @@ def _events_table(turns: list[dict[str, dict[str, float]]]) -> str:
 
 def main() -> None:
     """Measure, print, and write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--turns", type=int, default=7, help="of every observer (default: 7)")
     parser.add_argument("--seconds", type=float, default=2.0, help="each time (2)")
-    parser.add_argument("--print", action="store_true", dest="only", help="don't write the page")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.one:

@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from _bench import output
-from _page import machine, spread, write
+from _page import machine, options, spread, write
 
 from herd import bpf, probes
 from herd.host.bcc import bcc_version, find_bcc, import_bcc
@@ -287,9 +287,7 @@ def _end_row(label: str, turns: list[dict[str, float]]) -> str:
 
 def main() -> None:
     """Measure, check the account, print, and write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--turns", type=int, default=7, help="of each (default: 7)")
     parser.add_argument("--seconds", type=float, default=2.0, help="of a flow (2)")
     parser.add_argument("--connections", type=int, default=40_000, help="of a run (40000)")
@@ -297,7 +295,6 @@ def main() -> None:
     parser.add_argument(
         "--json", action="store_true", help="print the numbers; don't write the page"
     )
-    parser.add_argument("--print", action="store_true", dest="only", help="don't write the page")
     asked = parser.parse_args()
     found = measure(asked)
     for one in [*(one for turn in found["flow"] for one in turn), found["tiny"]]:
@@ -306,9 +303,10 @@ def main() -> None:
     if asked.json:
         print(json.dumps(found))
         return
-    print(show(found, asked.turns))
+    tables = show(found, asked.turns)
+    print(tables)
     if not asked.only:
-        write("recording", show(found, asked.turns))
+        write("recording", tables)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ In parts, each of which has its table in docs/performance.md. As root, on an idl
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -298,15 +297,12 @@ _QUICK: Final = Size((1, 16, 64), 1, 20_000, 0.2)
 
 def main() -> None:
     """Measure, print, and write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _page.options(__doc__)
     parser.add_argument("--part", choices=_PARTS, help="only this one")
     parser.add_argument("--quick", action="store_true", help="small numbers; other options win")
     parser.add_argument("--turns", type=int, help=f"of what is timed ({_FULL.turns})")
     parser.add_argument("--connections", type=int, help=f"in one run ({_FULL.connections})")
     parser.add_argument("--minutes", type=float, help=f"of the soak ({_FULL.minutes:g})")
-    parser.add_argument("--print", action="store_true", dest="only", help="don't write the page")
     asked = parser.parse_args()
     size = _QUICK if asked.quick else _FULL
     size = Size(

@@ -9,7 +9,6 @@ clock by which the command was started, too. As root, on an idle machine:
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from _bench import output
-from _page import machine, spread, write
+from _page import machine, options, spread, write
 
 from herd.recording.read import Recording
 
@@ -97,11 +96,8 @@ def show(found: dict[str, list[float]], turns: int) -> str:
 
 def main() -> None:
     """Measure, print, and write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--turns", type=int, default=7, help="of each (default: 7)")
-    parser.add_argument("--print", action="store_true", dest="only", help="don't write the page")
     asked = parser.parse_args()
     found = show(measure(asked.turns), asked.turns)
     print(found)
