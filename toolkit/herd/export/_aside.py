@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from herd.errors import UsageError
-from herd.recording.write import aside_of, publish
+from herd.recording.write import free_aside, publish
 
 
 @contextmanager
@@ -17,13 +17,7 @@ def written_aside(path: Path) -> Iterator[Path]:
 
     :raises UsageError: there is something already, or it can't be written
     """
-    aside = aside_of(path)
-    for taken in (path, aside):
-        if taken.exists():
-            raise UsageError(
-                f"{taken} exists, and herd never overwrites",
-                "name another --output, or move it away",
-            )
+    aside = free_aside(path)
     try:
         yield aside
         publish(aside, path)

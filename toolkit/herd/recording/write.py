@@ -27,18 +27,24 @@ def aside_of(directory: Path) -> Path:
     return directory.with_name(directory.name + PARTIAL)
 
 
+def free_aside(path: Path, why: str = "herd never overwrites") -> Path:
+    """Where something is written until it gets its name.
+
+    :raises UsageError: it, or that place, is taken
+    """
+    aside = aside_of(path)
+    for taken in (path, aside):
+        if taken.exists():
+            raise UsageError(f"{taken} exists, and {why}", "name another --output, or move it away")
+    return aside
+
+
 def reserve(directory: Path) -> Path:
     """Make the folder in which a run is written aside; refuses one that exists, before anything runs.
 
     :returns: ``directory`` with ``.partial`` at its end
     """
-    aside = aside_of(directory)
-    for taken in (directory, aside):
-        if taken.exists():
-            raise UsageError(
-                f"{taken} exists, and herd never overwrites a recording",
-                "name another --output, or move it away",
-            )
+    aside = free_aside(directory, "herd never overwrites a recording")
     try:
         aside.mkdir(parents=True)
         (aside / "writable").touch()
