@@ -15,6 +15,7 @@ from herd.analysis.samples import SAMPLES
 from herd.analysis.statistics import Interval
 from herd.analysis.words import title
 from herd.errors import UsageError
+from herd.nested import flat
 from herd.recording.read import load
 
 if TYPE_CHECKING:
@@ -184,19 +185,11 @@ def diff(before: Path, after: Path) -> Diff:
 
 
 def _config(run: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in _flat(run["config"]) if key not in _OWN_CONFIG}
+    return {key: value for key, value in flat(run["config"]).items() if key not in _OWN_CONFIG}
 
 
 def _environment(run: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(_flat({k: v for k, v in run["host"].items() if k not in _OWN_HOST}))
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
+    return flat({k: v for k, v in run["host"].items() if k not in _OWN_HOST})
 
 
 def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

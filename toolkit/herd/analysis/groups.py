@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +11,7 @@ import numpy as np
 
 from herd.analysis import statistics
 from herd.analysis.words import subject
+from herd.nested import flat
 from herd.recording.read import Recording
 from herd.recording.write import PARTIAL
 
@@ -106,18 +107,9 @@ def _at(summary: dict[str, Any], figure: str) -> Any:
 def _settings(recording: Recording, apart: Sequence[str]) -> dict[str, Any]:
     config = recording.run["config"]
     first = {"strategy": subject(recording.run)} | {key: config.get(key) for key in _TELLING}
-    rest = {k: value for k, value in _flat(config) if k not in (*first, *_OF_A_RUN)}
+    rest = {k: value for k, value in flat(config).items() if k not in (*first, *_OF_A_RUN)}
     every = first | rest | {"kernel": recording.run["host"]["kernel"]}
     return {key: value for key, value in every.items() if key not in apart}
-
-
-def _flat(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """``options`` = {lock: flock} as ``options.lock`` = flock."""
-    for key, value in config.items():
-        if isinstance(value, dict):
-            yield from ((f"{key}.{name}", one) for name, one in value.items())
-        else:
-            yield key, value
 
 
 def _labels(settings: Sequence[dict[str, Any]]) -> list[str]:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from herd.analysis import statistics
 from herd.analysis.statistics import Interval
 from herd.experiments import measures
-from herd.experiments.sweep import flat, matching
+from herd.experiments.sweep import matching
+from herd.nested import flat
 
 if TYPE_CHECKING:
     from herd.experiments.definition import Claim

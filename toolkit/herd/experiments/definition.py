@@ -20,7 +20,8 @@ from herd.discover import unknown
 from herd.errors import UsageError
 from herd.experiments import measures, sweep
 from herd.experiments.lines import Lines, Place
-from herd.experiments.sweep import DEFAULTS, Design, flat, matching, nested, swept
+from herd.experiments.sweep import DEFAULTS, Design, matching, swept
+from herd.nested import flat, nested
 
 Words = Annotated[str, Meta(min_length=1)]
 #: Of a run's keys those that the experiment decides itself.

@@ -15,6 +15,7 @@ import msgspec
 from herd.compare import ALL
 from herd.config import SETTLED, RunConfig, as_dict, parse
 from herd.errors import Unfit
+from herd.nested import flat, nested
 from herd.strategies import find, names, predict
 
 #: Of a sweep, and no key of a run: how often each point is run, and what decides the order.
@@ -164,29 +165,6 @@ def _part(key: str, value: Any) -> str:
     prefixes = {"strategy": "", "workers": "n", "kernel": "linux" if text != "host" else ""}
     short = key.rpartition(".")[2]
     return prefixes.get(key, short if isinstance(value, int | float) else f"{short}-") + text
-
-
-def flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested tables, a key each: ``options.lock``."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            found |= {f"{key}.{inner}": each for inner, each in flat(value).items()}
-        else:
-            found[key] = value
-    return found
-
-
-def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The other way round."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        outer, dot, inner = key.partition(".")
-        if dot:
-            found.setdefault(outer, {})[inner] = value
-        else:
-            found[key] = value
-    return found
 
 
 def configured(run: Run, output: str) -> RunConfig:

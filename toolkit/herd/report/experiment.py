@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from herd.experiments.claims import Verdict, expectation
-from herd.experiments.sweep import DEFAULTS, flat, swept
+from herd.experiments.sweep import DEFAULTS, swept
+from herd.nested import flat
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from herd import nested
 from herd.recording.schema import TABLES
 from herd.report.words import LATENCIES, NOT_COMPARABLE
 
@@ -36,15 +37,10 @@ def cell(value: Any, digits: int | None = None) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def flat(values: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested values, a row each: ``wakeups.productive``, ``load_average.0``."""
-    if isinstance(values, dict):
-        for key, value in values.items():
-            yield from flat(value, f"{name}.{key}" if name else key)
-    elif isinstance(values, list):
-        yield name, ", ".join(map(cell, values)) or "none"
-    else:
-        yield name, values
+def flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Nested values, a row each: ``wakeups.productive``; a list is one value."""
+    for name, value in nested.flat(values).items():
+        yield name, (", ".join(map(cell, value)) or "none") if isinstance(value, list) else value
 
 
 def latencies(summary: dict[str, Any]) -> Table:
