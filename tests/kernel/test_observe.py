@@ -256,10 +256,10 @@ def test_no_connection_is_no_herd(herd):
     """Its workers are known all the same, and what is to be expected: by the wait queue."""
     with stranger("accept", 2) as server:
         summary = result(begin(herd, f":{server.port}", "-d", "1"))
-    assert summary["verdict"] == {
-        "level": "fine",
-        "text": "no connection came in 1 s; by the wait queue, the next one would wake 1",
-    }
+    assert summary["verdict"]["level"] == "fine"
+    seconds = f"{summary['seconds']:.3g} s"  # as long as it watched, which a busy machine makes longer
+    expected = f"no connection came in {seconds}; by the wait queue, the next one would wake 1"
+    assert summary["verdict"]["text"] == expected
     assert [worker["accepts"] for worker in summary["workers"]] == [0, 0]
     assert summary["prediction"]["expected"] == 1
     assert summary["integrity"]["ok"]
