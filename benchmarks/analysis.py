@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from herd.analysis import metrics
-from herd.analysis.order import ranks
+from herd.analysis.order import first_woken
 from herd.analysis.summary import accepted, fairness, per_connection, percentiles, shares
 from herd.recording import write
 from herd.recording.convert import CHUNK
@@ -34,8 +34,6 @@ from herd.recording.schema import TABLES
 _HERE: Final = Path(__file__).resolve()
 _REFERENCE: Final = _HERE.parents[1] / "results/reference/epoll-n16"
 
-#: Whole tables, and so memory that grows with the recording.
-_WHOLE: Final = ("wake order",)
 METRICS: Final[dict[str, Callable[[Recording], Any]]] = {
     "nothing (imports only)": lambda _: None,
     "outcomes, by worker": metrics.outcomes,
@@ -47,7 +45,7 @@ METRICS: Final[dict[str, Callable[[Recording], Any]]] = {
     "CPU of wasted wakeups": metrics.wasted_cpu_ns,
     "fairness": lambda r: fairness(shares(r)),
     "all of herd report --json": lambda r: r.summary,
-    "wake order": ranks,
+    "wake order": first_woken,
 }
 
 
@@ -115,9 +113,6 @@ def main() -> None:
     parser.add_argument("--wakeups", type=int, nargs="+", default=[10**6, 10**7, 3 * 10**7])
     parser.add_argument("--from", dest="reference", type=Path, default=_REFERENCE, metavar="RUN")
     parser.add_argument("--repeat", type=int, default=3, help="the best of so many (default: 3)")
-    parser.add_argument(
-        "--most", type=int, default=10**7, help="wakeups of figures that need whole tables"
-    )
     parser.add_argument("--metric", choices=METRICS, help=argparse.SUPPRESS)
     parser.add_argument("--in", dest="directory", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -135,9 +130,6 @@ def _print(options: argparse.Namespace) -> None:
             directory = Path(scratch, "recording")
             tile(reference, directory, wakeups)
             for metric, cells in found.items():
-                if metric in _WHOLE and wakeups > options.most:
-                    cells.append("")
-                    continue
                 runs = [apart(metric, directory) for _ in range(options.repeat)]
                 seconds, mib = min(r["seconds"] for r in runs), max(r["mib"] for r in runs)
                 cells.append(f"{seconds:.2f} s, {mib:.0f} MiB")

@@ -257,7 +257,9 @@ def test_no_connection_is_no_herd(herd):
     with stranger("accept", 2) as server:
         summary = result(begin(herd, f":{server.port}", "-d", "1"))
     assert summary["verdict"]["level"] == "fine"
-    seconds = f"{summary['seconds']:.3g} s"  # as long as it watched, which a busy machine makes longer
+    seconds = (
+        f"{summary['seconds']:.3g} s"  # as long as it watched, which a busy machine makes longer
+    )
     expected = f"no connection came in {seconds}; by the wait queue, the next one would wake 1"
     assert summary["verdict"]["text"] == expected
     assert [worker["accepts"] for worker in summary["workers"]] == [0, 0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import herd as library
@@ -72,7 +73,7 @@ def test_paced_connections_wake_all_that_wait_with_epoll(herd):
     summary = herd.run("-s", "epoll", "-n", "16")
     assert summary["accepts"] == 1000
     assert summary["integrity"]["ok"] is True
-    woken = order.ranks(library.load(summary["run"]))
+    woken = pd.concat(order.ranks(library.load(summary["run"])))
     waiting = woken.groupby("arrival")["waiting"].first().sum()
     assert len(woken) == pytest.approx(waiting, rel=0.02)
     assert waiting > 8 * 1000

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from herd.analysis import metrics, quantiles
+from herd.analysis.order import first_woken
 from herd.analysis.quantiles import ERROR, EXACT, Quantiles
 from herd.errors import UsageError
 from herd.recording.read import Recording, load
@@ -164,16 +166,29 @@ def peak(folder: Path, figure: Callable[[Recording], object]) -> int:
 
 
 def many(folder: Path, times: int, row_group: int) -> Path:
-    """The wakeups of the epoll run, over and over."""
+    """The wakeups of the epoll run, over and over, each time for later arrivals."""
     folder.mkdir()
     for name in ("run.json", "workers.parquet"):
         shutil.copy(reference("epoll") / name, folder)
-    wakeups = pa.concat_tables([pq.read_table(reference("epoll") / "wakeups.parquet")] * times)
+    once = pq.read_table(reference("epoll") / "wakeups.parquet")
+    wakeups = pa.concat_tables([later(once, turn) for turn in range(times)])
     pq.write_table(wakeups, folder / "wakeups.parquet", row_group_size=row_group)
     return folder
 
 
-@pytest.mark.parametrize("figure", [metrics.outcomes, metrics.wake_latency, metrics.wasted_cpu_ns])
+def later(wakeups: pa.Table, turn: int) -> pa.Table:
+    steps = {"arrival": 200} | dict.fromkeys(("time_ns", "running_ns", "slept_ns"), 10**12)
+    for name, step in steps.items():
+        place = wakeups.column_names.index(name)
+        moved = pc.add(wakeups[name], turn * step)
+        wakeups = wakeups.set_column(place, wakeups.schema.field(name), moved)
+    return wakeups
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [metrics.outcomes, metrics.wake_latency, metrics.wasted_cpu_ns, first_woken],
+)
 def test_eight_times_the_rows_take_no_more_memory(figure, tmp_path, monkeypatch):
     monkeypatch.setattr(quantiles, "EXACT", 1 << 13)
     figure(load(reference("epoll")))  # what is imported when first used

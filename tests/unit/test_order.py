@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,10 +14,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from herd.analysis import order
-from herd.analysis.order import ranks
-from herd.recording.read import load
+from herd.analysis.order import first_woken, share
+from herd.recording.read import Recording, load
 from herd.recording.schema import TABLES
 from tests.recordings import reference
+
+
+def ranks(recording: Recording) -> pd.DataFrame:
+    """All parts in one, by arrival: a part is of arrivals that were recorded together."""
+    parts = [*order.ranks(recording)]
+    return pd.concat(parts).sort_values(["arrival", "place"], ignore_index=True)
 
 
 def first(name: str) -> pd.DataFrame:
@@ -52,6 +61,104 @@ def test_parts_of_any_size_give_the_same(name, monkeypatch):
     whole = ranks(load(reference(name)))
     monkeypatch.setattr(order, "_CELLS", 1000)
     assert ranks(load(reference(name))).equals(whole)
+
+
+def in_groups(recording: Recording, rows: int, directory: Path) -> Recording:
+    """The same with so many wakeups to a row group."""
+    shutil.copytree(recording.path, directory)
+    wakeups = pq.read_table(directory / "wakeups.parquet")
+    pq.write_table(wakeups, directory / "wakeups.parquet", row_group_size=rows)
+    return load(directory)
+
+
+@pytest.mark.parametrize("name", ["accept", "epoll", "epoll-exclusive", "reuseport"])
+@pytest.mark.parametrize("rows", [16, 50])
+def test_row_groups_of_any_size_give_the_same(name, rows, tmp_path):
+    recording = load(reference(name))
+    cut = in_groups(recording, rows, tmp_path / "cut")
+    assert ranks(cut).equals(ranks(recording))
+    assert first_woken(cut).equals(first_woken(recording))
+
+
+def told_one_by_one(recording: Recording) -> list[tuple[int | None, ...]]:
+    """``ranks`` as its words have it: looks at every row of every worker for each wakeup."""
+    rows = recording.table("wakeups").sort_values("time_ns").to_dict("records")
+    listeners = recording.workers["listener"].tolist()
+    waits = {worker: [] for worker in range(len(listeners))}
+    for worker, found in waits.items():
+        since = -math.inf
+        for row in (row for row in rows if row["worker"] == worker):
+            if row["blocked_in"] in order.LISTENING and since is not None:
+                found.append((since, row["time_ns"]))
+            since = None if pd.isna(row["slept_ns"]) else row["slept_ns"]
+        if since is not None:
+            found.append((since, math.inf))
+    begun = {worker: found[0][0] if found else math.inf for worker, found in waits.items()}
+    told = []
+    caused = [row for row in rows if row["cause"] == "arrival"]
+    for arrival in sorted({row["arrival"] for row in caused}):
+        woken = [row for row in caused if row["arrival"] == arrival]
+        moment, listener = woken[0]["time_ns"], listeners[woken[0]["worker"]]
+        since = {
+            worker: begin
+            for worker, found in waits.items()
+            for begin, end in found
+            if begin < moment <= end and listeners[worker] == listener
+        }
+        for place, row in enumerate(woken):
+            worker, places = row["worker"], (None, None, None)
+            if worker in since:
+                alike = since[worker] == -math.inf and [*since.values()].count(-math.inf) > 1
+                strange = begun[worker] == -math.inf and [*begun.values()].count(-math.inf) > 1
+                longer = sum(begin < since[worker] for begin in since.values())
+                before = sum(begun[other] < begun[worker] for other in since)
+                places = (len(since), None if alike else longer, None if strange else before)
+            told.append((arrival, worker, place, *places))
+    return told
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_it_is_what_its_words_say_of_any_recording_cut_anywhere(seed, tmp_path):
+    """Workers that sleep and wake at random, for arrivals of which some wake several and some end late."""
+    random = np.random.default_rng(seed)
+    workers, rows, arrival = 5, [], 0
+    awake_until = random.permutation(40)[:workers] + 1
+    if seed % 2:  # seen from the start: each is started, and then sleeps
+        rows += [(w, 0, int(awake_until[w]), None, None) for w in range(workers)]
+    for moment in range(50, 5000, 50):
+        asleep = np.flatnonzero(awake_until < moment)
+        woken = random.permutation(asleep)[: random.integers(0, len(asleep) + 1)]
+        caused = random.random() < 0.7 and len(woken) > 0
+        arrival += caused
+        for step, worker in enumerate(woken.tolist()):
+            slept = moment + step + int(random.choice([3, 15, 200], p=[0.6, 0.3, 0.1])) * workers
+            slept += worker - slept % workers  # no two at once, of which neither has waited longer
+            blocked_in = "accept" if caused else str(random.choice(["accept", "recvmsg"]))
+            rows.append((worker, moment + step, slept, blocked_in, arrival if caused else None))
+            awake_until[worker] = slept
+    rows.sort(key=lambda row: row[2])  # as they ended
+    last = {worker: number for number, (worker, *_) in enumerate(rows)}
+    for number in random.permutation(list(last.values()))[:2]:  # never seen to end
+        rows.append((*rows[number][:2], None, *rows[number][3:]))
+        rows[number] = None
+    rows = [row for row in rows if row is not None]
+    listeners = [7, 7, 7, 7, 9] if seed % 3 else [7] * 5
+    recording = by_hand(tmp_path / "made", rows, listeners)
+    expected = told_one_by_one(recording)
+    for size in (1, 3, 10, 10_000):
+        found = ranks(in_groups(recording, size, tmp_path / f"cut{size}"))
+        assert [*zip(*(values(found, column) for column in found), strict=True)] == expected
+    assert len(expected) > 30
+
+
+def test_first_woken_counts_the_first_of_each_arrival():
+    first = first_woken(load(reference("accept")))
+    assert first["arrivals"].tolist() == [13] * 8 + [12] * 8
+    assert first["worker"].tolist() == list(range(16))
+    assert share(first, first["rank"] == 0) == 1
+    assert share(first, first["worker"] < 8) == 104 / 200
+    assert share(first, first["rank"].where(first["worker"] < 4) == 1) == 0
+    assert share(first, first["rank"].where(first["worker"] > 99) == 0) is None
 
 
 def by_hand(directory, rows, listeners):
@@ -120,8 +227,7 @@ def test_a_wakeup_on_the_way_to_accept_does_not_end_the_one_that_it_is_part_of(t
 
 
 def test_nothing_that_was_seen_is_no_row(tmp_path):
-    found = ranks(by_hand(tmp_path / "made", [], [7, 7]))
-    assert len(found) == 0
-    assert np.array_equal(
-        found.columns, ["arrival", "worker", "place", "waiting", "rank", "registered"]
-    )
+    recording = by_hand(tmp_path / "made", [], [7, 7])
+    assert [*order.ranks(recording)] == []
+    assert first_woken(recording).empty
+    assert [*first_woken(recording)] == ["worker", "waiting", "rank", "registered", "arrivals"]

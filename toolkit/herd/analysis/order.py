@@ -8,10 +8,16 @@ its queue (``__wake_up_common()``, kernel/sched/wait.c). Only who waits for the 
 What the order in a queue goes by differs: ``accept`` and tasks in one epoll set are queued anew at each
 wait, so there it is how long each has waited (``rank``: 0 is FIFO, ``waiting`` - 1 LIFO). Items of epoll sets
 of their own stay where they registered (``registered``), and so do entries of ``EPOLLEXCLUSIVE``.
+
+The wakeups are read a row group at a time, twice: memory doesn't grow with the recording. What one group
+needs of the others is little, and is kept from the first reading (:class:`_Survey`): in what each worker's
+next wakeup finds it blocked, and the few rows whose arrival an earlier group is about, since a wakeup is
+written when it ends.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
     from herd.recording.read import Recording
 
     _Integers = NDArray[np.int64]
+    _Rows = dict[str, NDArray[Any]]
 
 #: What a worker can be blocked in while it waits for connections.
 LISTENING: Final = ("accept", "epoll", "select", "poll", "io_uring", "signal")
@@ -36,14 +43,13 @@ _COLUMNS: Final = ("time_ns", "worker", "cause", "arrival", "blocked_in", "runni
 #: Since when one waits that waited before its first wakeup that was seen, and until when who never wakes.
 _EVER: Final = -(1 << 62)
 _NEVER: Final = 1 << 62
-#: Comparisons of a woken worker with another one that are in memory at a time.
-_CELLS: Final = 1 << 22
+#: Moments, each with every worker, that are in memory at a time.
+_CELLS: Final = 1 << 21
+_PLACES: Final = ("waiting", "rank", "registered")
 
 
-def ranks(recording: Recording) -> pd.DataFrame:
-    """A row for each wakeup that an arrival caused directly, by arrival, then time.
-
-    Each worker's wakeups must be seen in order: of all rows, a few columns are in memory, 50 bytes a wakeup.
+def ranks(recording: Recording) -> Iterator[pd.DataFrame]:
+    """A row for each wakeup that an arrival caused directly, by arrival, then time; some arrivals at a time.
 
     :returns: ``arrival``; ``worker``; ``place``, how many the arrival had woken before; ``waiting``, how many
         waited for its listener; ``rank``, how many of them had waited longer; ``registered``, how many of
@@ -51,36 +57,232 @@ def ranks(recording: Recording) -> pd.DataFrame:
         isn't known to have waited, the last two also where it had waited, as others, since before the
         recording.
     """
-    rows = _by_worker(recording)
-    waits = _Waits(rows, len(recording.workers))
-    direct = np.flatnonzero(rows["direct"])
-    woken = direct[np.lexsort((rows["time_ns"][direct], rows["arrival"][direct]))]
-    arrival, worker = rows["arrival"][woken], rows["worker"][woken]
-    starts = np.flatnonzero(np.diff(arrival, prepend=0))
+    import pandas as pd
+
+    for rows in _placed(recording):
+        known = {name: _nullable(rows[name]) for name in _PLACES}
+        yield pd.DataFrame({name: rows[name] for name in ("arrival", "worker", "place")} | known)
+
+
+def first_woken(recording: Recording) -> pd.DataFrame:
+    """Whom arrivals woke first, and how often.
+
+    :returns: a row for each ``worker``, ``waiting``, ``rank`` and ``registered`` that there was, which are
+        those of :func:`ranks`, and ``arrivals``, how many
+    """
+    import pandas as pd
+
+    names = ("worker", *_PLACES)
+    shape = (len(recording.workers) + 2,) * len(names)
+    counts: Counter[int] = Counter()
+    for rows in _placed(recording, first=True):
+        cells = np.ravel_multi_index([rows[name] + 1 for name in names], shape)
+        found, times = np.unique(cells, return_counts=True)
+        counts.update(dict(zip(found.tolist(), times.tolist(), strict=True)))
+    columns = np.unravel_index(np.array(sorted(counts), "int64"), shape)
+    table = {name: _nullable(values - 1) for name, values in zip(names, columns, strict=True)}
+    return pd.DataFrame(table | {"arrivals": [counts[cell] for cell in sorted(counts)]})
+
+
+def share(first: pd.DataFrame, such: pd.Series[Any]) -> float | None:
+    """The share of arrivals whose first wakeup is such a one; None if that's known of none.
+
+    :param first: as :func:`first_woken` returns it
+    :param such: for each row; null where it isn't known
+    """
+    known = first["arrivals"][such.notna()]
+    return float(known[such[such.notna()]].sum() / known.sum()) if known.sum() else None
+
+
+def _nullable(values: _Integers) -> pd.api.extensions.ExtensionArray:
+    import pandas as pd
+
+    unknown = values < 0
+    return pd.arrays.IntegerArray(np.where(unknown, 0, values), unknown)
+
+
+def _placed(recording: Recording, *, first: bool = False) -> Iterator[_Rows]:
+    """The columns of :func:`ranks`, some arrivals at a time; -1: not known.
+
+    :param first: only the first wakeup of each arrival
+    """
     listeners = recording.workers["listener"].fillna(0).to_numpy("uint64")
-    found = [
-        _places(waits, listeners, rows["time_ns"][woken], worker, starts[begin:end], last)
-        for begin, end, last in _parts(starts, len(woken), waits.workers)
-    ]
-    place = np.arange(len(woken)) - np.repeat(starts, np.diff(np.append(starts, len(woken))))
-    return _table(
-        arrival, worker, place, np.concatenate([np.empty((3, 0), "int64"), *found], axis=1)
-    )
+    survey = _Survey(recording, len(listeners))
+    at_a_time = max(1, _CELLS // max(1, len(listeners)))
+    for woken, waits in _groups(recording, survey):
+        queue = _Queue(waits, survey.begun, listeners)
+        starts = np.flatnonzero(np.diff(woken["arrival"], prepend=0))
+        if first:
+            woken, starts = _select(woken, starts), np.arange(len(starts))
+        for begin, end in pairwise([*starts[::at_a_time].tolist(), len(woken["arrival"])]):
+            rows = {name: column[begin:end] for name, column in woken.items()}
+            yield rows | queue.places(rows)
 
 
-def _by_worker(recording: Recording) -> dict[str, NDArray[Any]]:
-    """Columns of the wakeups, of one worker after the other, each in the order of time."""
-    nothing = _columns(TABLES["wakeups"].arrow().empty_table())
-    parts = [nothing, *map(_columns, recording.batches("wakeups", _COLUMNS))]
-    rows = {name: np.concatenate([part[name] for part in parts]) for name in nothing}
-    by_time = np.argsort(rows["time_ns"], kind="stable")
-    order = by_time[np.argsort(rows["worker"][by_time].astype("uint16"), kind="stable")]
-    return {name: column[order] for name, column in rows.items()}
+def _groups(recording: Recording, survey: _Survey) -> Iterator[tuple[_Rows, _Rows]]:
+    """For each row group: whom the arrivals that it is about woke directly, and all waits of that time."""
+    asleep = np.full(survey.workers, _EVER)
+    waits = _nothing()
+    for number, rows in enumerate(_read(recording, asleep)):
+        waits = _concatenate([waits, rows])
+        to_come = survey.to_come[number] | {"since": asleep}
+        yield survey.woken(number, rows), _concatenate([waits, to_come])
+        waits = _select(waits, waits["time_ns"] >= survey.horizon[number])
 
 
-def _columns(rows: pa.Table) -> dict[str, NDArray[Any]]:
+class _Survey:
+    """A first reading, for what one row group needs of the others.
+
+    A group is about the arrivals that no earlier one has reached.
+
+    :ivar begun: since when each worker waited for a connection for the first time
+    :ivar to_come: after each group, every worker's next row, in a later one
+    :ivar horizon: after each group, the earliest moment that a later one is about
+    """
+
+    def __init__(self, recording: Recording, workers: int) -> None:
+        self.workers = workers
+        self.begun = np.full(workers, _NEVER)
+        self._reached = [0]
+        asleep = np.full(workers, _EVER)
+        firsts, late, earliest = [], [_nothing()], []
+        for rows in _read(recording, asleep):
+            self._note_begun(rows)
+            firsts.append(_select(rows, np.diff(rows["worker"], prepend=-1) > 0))
+            beyond = rows["arrival"] > self._reached[-1]
+            late.append(_select(rows, rows["direct"] & ~beyond))
+            own = rows["direct"] & beyond
+            earliest.append(rows["time_ns"].min(initial=_NEVER, where=own))
+            self._reached.append(rows["arrival"].max(initial=self._reached[-1], where=own))
+        # Who is asleep at the end waits, too.
+        self.begun = np.minimum(self.begun, asleep)
+        self.to_come = _to_come(firsts, workers)
+        self._late = _concatenate(late)
+        self._about = np.searchsorted(self._reached, self._late["arrival"]) - 1
+        moments = np.array([*earliest, _NEVER])
+        np.minimum.at(moments, self._about, self._late["time_ns"])
+        self.horizon = np.minimum.accumulate(moments[::-1])[::-1][1:]
+
+    def _note_begun(self, rows: _Rows) -> None:
+        first = rows["listening"] & (rows["since"] < self.begun[rows["worker"]])
+        np.minimum.at(self.begun, rows["worker"][first], rows["since"][first])
+
+    def woken(self, number: int, rows: _Rows) -> _Rows:
+        """The direct wakeups of the arrivals that group ``number`` is about, by arrival, then time."""
+        own = np.flatnonzero(rows["direct"] & (rows["arrival"] > self._reached[number]))
+        late = self._about == number
+        found = {
+            name: np.concatenate([rows[name][own], self._late[name][late]])
+            for name in ("arrival", "time_ns", "worker")
+        }
+        return _select(found, np.lexsort((found["time_ns"], found["arrival"])))
+
+
+def _to_come(firsts: list[_Rows], workers: int) -> list[_Rows]:
+    """After each group, every worker's next row.
+
+    :param firsts: of each group, the first row of each worker that is in it
+    """
+    # Who never wakes again: what it waits for will never be known, and mostly it is a connection.
+    rows = {
+        "worker": np.arange(workers),
+        "time_ns": np.full(workers, _NEVER),
+        "listening": np.full(workers, True),
+    }
+    found = []
+    for first in reversed(firsts):
+        found.append(rows)
+        rows = {name: column.copy() for name, column in rows.items()}
+        for name, column in rows.items():
+            column[first["worker"]] = first[name]
+    return found[::-1]
+
+
+class _Queue:
+    """Who waited at a moment, and where."""
+
+    def __init__(self, waits: _Rows, begun: _Integers, listeners: NDArray[Any]) -> None:
+        """:param waits: ``since`` until ``time_ns``, of each worker in the order of time."""
+        known = _by_worker(_select(waits, waits["listening"] & (waits["since"] < _NEVER)))
+        bounds = np.searchsorted(known["worker"], np.arange(len(begun) + 1)).tolist()
+        self._waits = [
+            (known["since"][low:high], known["time_ns"][low:high]) for low, high in pairwise(bounds)
+        ]
+        self._begun = begun
+        self._listeners = listeners
+
+    def places(self, woken: _Rows) -> _Rows:
+        """``place``, ``waiting``, ``rank`` and ``registered`` of each; -1: not known.
+
+        :param woken: by arrival, then time
+        """
+        head = np.diff(woken["arrival"], prepend=0) != 0
+        of = np.cumsum(head) - 1
+        heads, who = np.flatnonzero(head), woken["worker"]
+        since = self._since(woken["time_ns"][heads])
+        # Who sleeps on another listener doesn't wait for this one.
+        since[self._listeners != self._listeners[who[heads]][:, None]] = _NEVER
+        mine, own = since[of, who], self._begun[who]
+        waited = mine < _NEVER
+        unsure = (mine == _EVER) & ((since == _EVER).sum(axis=1)[of] > 1)
+        strange = (own == _EVER) & ((self._begun == _EVER).sum() > 1)
+        rank, registered = (
+            _before(since),
+            _before_in(np.argsort(self._begun, kind="stable"), since < _NEVER),
+        )
+        return {
+            "place": np.arange(len(of)) - heads[of],
+            "waiting": np.where(waited, (since < _NEVER).sum(axis=1)[of], -1),
+            "rank": np.where(waited & ~unsure, rank[of, who], -1),
+            "registered": np.where(waited & ~strange, registered[of, who], -1),
+        }
+
+    def _since(self, times: _Integers) -> _Integers:
+        """A row a moment, a column a worker: since when it waited then, ``_NEVER`` if it did not."""
+        found = np.full((len(times), len(self._waits)), _NEVER)
+        for worker, (since, until) in enumerate(self._waits):
+            if len(since):
+                last = np.searchsorted(since, times) - 1
+                waits = (last >= 0) & (times <= until[last])
+                found[waits, worker] = since[last[waits]]
+        return found
+
+
+def _before(values: _Integers) -> NDArray[np.int16]:
+    """How many of its row come before each value."""
+    order = np.argsort(values, axis=1, kind="stable")
+    found = np.empty(values.shape, "int16")
+    np.put_along_axis(found, order, np.arange(values.shape[1], dtype="int16")[None], axis=1)
+    return found
+
+
+def _before_in(order: _Integers, there: NDArray[np.bool_]) -> NDArray[np.int16]:
+    """How many of its row that are there come before each column, in such an order of the columns."""
+    found = np.empty(there.shape, "int16")
+    found[:, order] = np.cumsum(there[:, order], axis=1, dtype="int16") - there[:, order]
+    return found
+
+
+def _read(recording: Recording, asleep: _Integers) -> Iterator[_Rows]:
+    """Each row group by worker, then time, with ``since`` when it had slept before.
+
+    :param asleep: since when each worker sleeps: after each group, what it is then
+    """
+    for group in recording.batches("wakeups", _COLUMNS):
+        rows = _by_worker(_columns(group))
+        worker, slept = rows["worker"], rows["slept_ns"]
+        first = np.diff(worker, prepend=-1) > 0
+        since = np.roll(slept, 1)
+        since[first] = asleep[worker[first]]
+        last = np.diff(worker, append=len(asleep)) > 0
+        asleep[worker[last]] = slept[last]
+        yield rows | {"since": since}
+
+
+def _columns(rows: pa.Table) -> _Rows:
     # Not those on the way from a wakeup to accept: they don't end it.
-    rows = rows.filter(rows["running_ns"].is_valid())
+    if rows["running_ns"].null_count:
+        rows = rows.filter(rows["running_ns"].is_valid())
     return {
         "time_ns": rows["time_ns"].to_numpy(),
         "slept_ns": rows["slept_ns"].fill_null(_NEVER).to_numpy(),
@@ -91,93 +293,19 @@ def _columns(rows: pa.Table) -> dict[str, NDArray[Any]]:
     }
 
 
-class _Waits:
-    """When each worker waited for connections, and who began first."""
-
-    def __init__(self, rows: dict[str, NDArray[Any]], workers: int) -> None:
-        self.workers = workers
-        bounds = np.searchsorted(rows["worker"], np.arange(workers + 1)).tolist()
-        self._of = [
-            _waits_of(*(rows[name][low:high] for name in ("slept_ns", "time_ns", "listening")))
-            for low, high in pairwise(bounds)
-        ]
-        self.begun = np.array([since[0] if len(since) else _NEVER for since, _ in self._of])
-
-    def since(self, times: _Integers) -> _Integers:
-        """A row a time, a column a worker: since when it waited then, ``_NEVER`` if it did not."""
-        found = np.full((len(times), self.workers), _NEVER)
-        for worker, (since, until) in enumerate(self._of):
-            last = np.searchsorted(since, times) - 1
-            waits = (last >= 0) & (times <= until[last]) if len(since) else last >= 0
-            found[waits, worker] = since[last[waits]]
-        return found
+def _nothing() -> _Rows:
+    empty = _columns(TABLES["wakeups"].arrow().empty_table())
+    return empty | {"since": np.empty(0, "int64")}
 
 
-def _waits_of(
-    slept: _Integers, woken: _Integers, listening: NDArray[np.bool_]
-) -> tuple[_Integers, _Integers]:
-    """One worker's waits: since when and until when each."""
-    since, until = np.append(_EVER, slept), np.append(woken, _NEVER)
-    # Asleep at the end; what it waits for will never be known, and mostly it is a connection.
-    waits = np.append(listening, True) & (since < _NEVER)
-    return since[waits], until[waits]
+def _by_worker(rows: _Rows) -> _Rows:
+    # The file has each worker's wakeups in the order of time.
+    return _select(rows, np.argsort(rows["worker"].astype("uint16"), kind="stable"))
 
 
-def _parts(starts: _Integers, woken: int, workers: int) -> Iterator[tuple[int, int, int]]:
-    """Arrivals, from and to, to look at together, and where the wakeups of the last of them end."""
-    ends = np.append(starts[1:], woken)
-    begin = 0
-    while begin < len(starts):
-        most = starts[begin] + _CELLS // workers
-        end = max(begin + 1, int(np.searchsorted(ends, most, side="right")))
-        yield begin, end, int(ends[end - 1])
-        begin = end
+def _select(rows: _Rows, which: NDArray[Any]) -> _Rows:
+    return {name: column[which] for name, column in rows.items()}
 
 
-def _places(
-    waits: _Waits,
-    listeners: NDArray[Any],
-    time: _Integers,
-    worker: _Integers,
-    heads: _Integers,
-    last: int,
-) -> _Integers:
-    """How many waited, and both ranks, of each woken by some arrivals; -1: not known.
-
-    :param heads: the first wakeup of each arrival
-    :param last: where the wakeups of the last one end
-    """
-    who = worker[heads[0] : last]
-    row = np.repeat(np.arange(len(heads)), np.diff(np.append(heads, last)))
-    since = waits.since(time[heads])
-    # Who sleeps on another listener doesn't wait for this one.
-    since[listeners != listeners[worker[heads]][:, None]] = _NEVER
-    others, mine = since[row], since[row, who]
-    waited = mine < _NEVER
-    begun, own = waits.begun, waits.begun[who]
-    unsure = (mine == _EVER) & ((since == _EVER).sum(axis=1)[row] > 1)
-    strange = (own == _EVER) & ((begun == _EVER).sum() > 1)
-    rank = (others < mine[:, None]).sum(axis=1)
-    registered = ((others < _NEVER) & (begun < own[:, None])).sum(axis=1)
-    return np.array(
-        [
-            np.where(waited, (since < _NEVER).sum(axis=1)[row], -1),
-            np.where(waited & ~unsure, rank, -1),
-            np.where(waited & ~strange, registered, -1),
-        ]
-    )
-
-
-def _table(
-    arrival: _Integers, worker: _Integers, place: _Integers, found: _Integers
-) -> pd.DataFrame:
-    import pandas as pd
-
-    names = ("waiting", "rank", "registered")
-    known = {
-        name: pd.array(np.where(values < 0, 0, values), "Int64")
-        for name, values in zip(names, found, strict=True)
-    }
-    for values, column in zip(found, known.values(), strict=True):
-        column[values < 0] = pd.NA
-    return pd.DataFrame({"arrival": arrival, "worker": worker, "place": place} | known)
+def _concatenate(parts: list[_Rows]) -> _Rows:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[-1]}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from herd.analysis.order import ranks
+from herd.analysis.order import first_woken, share
 from herd.analysis.summary import seen
 from herd.analysis.words import subject
 from herd.plots import _style
@@ -34,8 +34,7 @@ def draw(recording: Recording) -> Figure:
     """Draw both orders, worker against place."""
     figure = _style.figure(13, 6.5)
     panels = figure.subplots(1, 2, sharey=True)
-    found = ranks(recording) if seen(recording) else None
-    first = None if found is None else found[found["place"] == 0]
+    first = first_woken(recording) if seen(recording) else None
     _style.headline(figure, _answer(recording, first), _style.where(recording.run))
     titles = {
         "rank": ("By time waited", "place in the queue (0 has waited longest)"),
@@ -50,19 +49,17 @@ def draw(recording: Recording) -> Figure:
 def rule(first: pd.DataFrame) -> tuple[str, float] | None:
     """What describes most of the arrivals, and the share of all that had a choice.
 
-    :param first: the first wakeup of each arrival, as :func:`herd.analysis.order.ranks` has it
+    :param first: whom arrivals woke first, as :func:`herd.analysis.order.first_woken` has it
     """
-    import pandas as pd
-
     some = first[(first["waiting"] > 1).fillna(False)]
     last = some["waiting"] - 1
     shares = {
-        "the longest waiting": (some["rank"] == 0).mean(),
-        "the last to wait": (some["rank"] == last).mean(),
-        "the first registered": (some["registered"] == 0).mean(),
-        "the last registered": (some["registered"] == last).mean(),
+        "the longest waiting": share(some, some["rank"] == 0),
+        "the last to wait": share(some, some["rank"] == last),
+        "the first registered": share(some, some["registered"] == 0),
+        "the last registered": share(some, some["registered"] == last),
     }
-    known = {name: float(share) for name, share in shares.items() if not pd.isna(share)}
+    known = {name: part for name, part in shares.items() if part is not None}
     return max(known.items(), key=lambda item: item[1]) if known else None
 
 
@@ -83,7 +80,7 @@ def _cells(axes: Axes, workers: int, first: pd.DataFrame | None, column: str) ->
         return
     cells = np.zeros((workers, workers), "int64")
     places = (known["worker"].to_numpy("int64"), known[column].to_numpy("int64"))
-    np.add.at(cells, places, 1)
+    np.add.at(cells, places, known["arrivals"])
     edges = (-0.5, workers - 0.5, -0.5, workers - 0.5)
     axes.imshow(
         cells,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from herd.analysis.order import ranks
+from herd.analysis import order
 from herd.analysis.summary import seen
 
 if TYPE_CHECKING:
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 
 def share(recording: Recording, such: Callable[[pd.DataFrame], pd.Series[Any]]) -> float | None:
-    """Share of arrivals whose first wakeup, a row of :func:`~herd.analysis.order.ranks`, is such a one."""
+    """Share of arrivals whose first wakeup is such a one.
+
+    :param such: of each row of :func:`~herd.analysis.order.first_woken`
+    """
     if not seen(recording):
         return None
-    woken = ranks(recording)
-    return float(such(woken[woken["place"] == 0]).mean())
+    first = order.first_woken(recording)
+    return order.share(first, such(first))
