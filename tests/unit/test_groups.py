@@ -45,7 +45,7 @@ def test_repeats_are_told_apart_by_nothing_but_seed_and_place(repeats):
         ["c"],
         ["d"],
     ]
-    assert [one.label for one in found] == ["epoll, rate settled", "accept", "epoll, rate 50.0"]
+    assert [one.label for one in found] == ["epoll, rate settled", "accept", "epoll, rate 50"]
     assert [one.label for one in group(find([repeats]), apart=("rate",))] == ["epoll", "accept"]
 
 

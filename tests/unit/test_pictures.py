@@ -197,9 +197,19 @@ def test_heat_has_the_real_numbers_and_shades_each_column_from_least_to_greatest
     assert (shades.min(), shades.max()) == (0, 1)
     column = [recorded(strategy).summary["fairness"]["jain"] for strategy in STRATEGIES]
     number = [label.get_text() for label in axes.get_xticklabels()].index("Jain's\nindex")
-    written = {text.get_position(): text.get_text() for text in axes.texts}
+    written = {text.xy: text.get_text() for text in axes.texts}
     assert [written[number, row] for row in range(4)] == [f"{value:.3g}" for value in column]
     assert shades[:, number] == pytest.approx((column - np.min(column)) / np.ptp(column))
+
+
+def test_heat_says_where_the_mean_of_repeats_lies(sweep):
+    recordings = [load(sweep / name) for name in "abc"]
+    [axes] = plots.draw("heat", *recordings).axes
+    values = [one.summary["wakeups"]["per_connection"] for one in recordings[:2]]
+    mean = statistics.mean(values)
+    written = [text.get_text() for text in axes.texts if text.xy == (0, 0)]
+    assert written == [f"{mean.estimate:.3g}", f"{mean.low:.3g} to {mean.high:.3g}"]
+    assert [text.get_text() for text in axes.texts if text.xy == (0, 1)] == ["16"]
 
 
 def test_scaling_joins_the_means_of_repeats_beside_the_prediction(sweep):

@@ -129,7 +129,8 @@ def _labels(settings: Sequence[dict[str, Any]]) -> list[str]:
 def _said(key: str, value: Any) -> str:
     if key == "kernel":
         return str(value).partition("-")[0]
-    return f"{value} workers" if key == "workers" else f"{_name(key)} {value}"
+    plain = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{plain} workers" if key == "workers" else f"{_name(key)} {plain}"
 
 
 def _name(key: str) -> str:

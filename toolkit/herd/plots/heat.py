@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from herd.analysis.groups import Group, group
+from herd.analysis.groups import group
 from herd.plots import _style
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from herd.analysis.statistics import Interval
     from herd.recording.read import Recording
 
 _COLUMNS: Final = {
@@ -30,20 +31,20 @@ _COLUMNS: Final = {
 
 
 def draw(*recordings: Recording) -> Figure:
-    """Draw the table; of repeats the mean is written in."""
+    """Draw the table; of repeats the mean is written in, and below it where it lies."""
     groups = group(recordings)
-    figure = _style.figure(14, 2.8 + 0.42 * len(groups))
+    repeated = _style.bands(groups)
+    figure = _style.figure(14, 2.8 + (0.62 if repeated else 0.42) * len(groups))
     axes = figure.add_subplot()
     note = _style.where_all(recording.run for recording in recordings)
-    _style.headline(figure, "Strategies and what they cost", note)
+    _style.headline(figure, "Strategies and what they cost" + repeated, note)
     _style.dress(
         axes,
         "Each column from its least (light) to its greatest (dark); ?: unknown",
         "figure",
         "runs",
     )
-    values = np.array([[_value(one, figure_of) for figure_of in _COLUMNS] for one in groups])
-    _table(axes, values)
+    _table(axes, [[one.mean(figure_of) for figure_of in _COLUMNS] for one in groups])
     axes.set_xticks(range(len(_COLUMNS)), [*_COLUMNS.values()], fontsize=10)
     labels = [_style.label(one.label, len(one.recordings)) for one in groups]
     axes.set_yticks(range(len(groups)), labels, fontsize=11)
@@ -52,16 +53,11 @@ def draw(*recordings: Recording) -> Figure:
     return figure
 
 
-def _value(one: Group, figure: str) -> float:
-    """The mean of repeats; NaN where none knows it."""
-    found = one.mean(figure)
-    return float("nan") if found is None else found.estimate
-
-
-def _table(axes: Axes, values: NDArray[np.float64]) -> None:
+def _table(axes: Axes, cells: list[list[Interval | None]]) -> None:
     from matplotlib import colormaps
 
-    shades = np.apply_along_axis(_shade, 0, values)
+    values = [[np.nan if cell is None else cell.estimate for cell in row] for row in cells]
+    shades = np.apply_along_axis(_shade, 0, np.array(values))
     axes.imshow(
         shades,
         cmap=colormaps["Blues"].with_extremes(bad="#EDEDED"),
@@ -69,10 +65,30 @@ def _table(axes: Axes, values: NDArray[np.float64]) -> None:
         vmax=1.25,
         aspect="auto",
     )
-    for (row, column), value in np.ndenumerate(values):
-        ink = "white" if shades[row, column] > 0.75 else "black"
-        text = "?" if np.isnan(value) else _style.digits(value)
-        axes.text(column, row, text, ha="center", va="center", fontsize=11, color=ink)
+    for (row, column), shade in np.ndenumerate(shades):
+        ink = "white" if shade > 0.75 else "black"
+        for text, size, lines_up in _lines(cells[row][column]):
+            axes.annotate(
+                text,
+                (column, row),
+                (0, 11 * lines_up),
+                textcoords="offset points",
+                ha="center",
+                va="center",
+                fontsize=size,
+                color=ink,
+            )
+
+
+def _lines(cell: Interval | None) -> list[tuple[str, float, float]]:
+    """What is written into a cell: each line's text, size, and how far up from the middle."""
+    if cell is None:
+        return [("?", 11, 0)]
+    mean = _style.digits(cell.estimate)
+    if cell.low is None or cell.high is None:
+        return [(mean, 11, 0)]
+    interval = f"{_style.digits(cell.low)} to {_style.digits(cell.high)}"
+    return [(mean, 11, 0.5), (interval, 8, -0.6)]
 
 
 def _shade(column: NDArray[np.float64]) -> NDArray[np.float64]:
