@@ -30,7 +30,7 @@ from typing import Any
 from _bench import alone, herd_load, wrk_rate
 from _page import machine, options, spread, write
 
-from herd import bpf
+from herd import assembler, bpf
 from herd.observe import servers
 from herd.observe.crowd import task_of
 from herd.observe.listeners import listening
@@ -40,6 +40,12 @@ from herd.process import Child, Message
 NOBODY = "nobody"
 PACE = 1000  # connections per second, at which an answer's time is taken
 BPFTRACE_EVENTS = "tracepoint:sched:sched_waking,tracepoint:sched:sched_switch"
+
+#: What the tracepoint probe is attached to.
+TRACEPOINTS = (
+    "sk_data_ready inet_sock_set_state softirq_exit sched_waking sched_switch sys_enter sys_exit"
+)
+RAW_TRACEPOINT = 17
 
 TRACING_ON = Path("/sys/kernel/tracing/tracing_on")
 
@@ -123,9 +129,25 @@ def herd_run(watched: Watched) -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
-def perf(watched: Watched) -> Iterator[list[str]]:
+def empty_programs(_: Watched) -> Iterator[list[str]]:
+    """What no observer by these tracepoints can do without: BPF programs that return at once."""
+    code = assembler.assemble([assembler.do(assembler.R0, "=", 0), assembler.leave()])
+    with contextlib.ExitStack() as undo:
+        program = bpf.load(RAW_TRACEPOINT, code, name="empty")
+        undo.callback(os.close, program)
+        for name in TRACEPOINTS.split():
+            undo.callback(os.close, bpf.open_raw_tracepoint(program, name))
+        yield []
+
+
+def perf(events: str) -> Watch:
     """perf record."""
-    yield ["perf", "record", "-q", "-a", "-e", "sched:*", "-o", str(watched.folder / "perf.data")]
+
+    def watch(watched: Watched) -> AbstractContextManager[list[str]]:
+        output = str(watched.folder / "perf.data")
+        return contextlib.nullcontext(["perf", "record", "-q", "-a", "-e", events, "-o", output])
+
+    return watch
 
 
 @contextlib.contextmanager
@@ -165,7 +187,16 @@ OBSERVERS = {
         Observer(NOBODY, "", lambda _: contextlib.nullcontext([])),
         Observer("herd observe", "each wakeup with its cause, each accept", herd_observe),
         Observer("herd run's probes", "the same", herd_run),
-        Observer("perf record -e 'sched:*'", "each event of the scheduler", perf, "perf"),
+        Observer("empty programs, as many", "nothing", empty_programs),
+        Observer(
+            "perf record -e 'sched:*'", "each event of the scheduler", perf("sched:*"), "perf"
+        ),
+        Observer(
+            "perf record -e 'sched:*,raw_syscalls:*'",
+            "and each system call",
+            perf("sched:*,raw_syscalls:*"),
+            "perf",
+        ),
         Observer("trace-cmd record -e sched", "the same", trace_cmd, "trace-cmd"),
         Observer(
             "bpftrace, counting",
