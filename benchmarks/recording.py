@@ -43,7 +43,7 @@ from herd.host.headers import use_kernel_headers
 from herd.loader import cache
 from herd.loader.loaded import Loaded
 from herd.probes.events import RECORD
-from herd.probes.main import DRAIN_EVERY_S
+from herd.probes.main import DRAIN_OFTEN_S
 from herd.probes.ring import Ring
 from herd.recording.read import Recording
 
@@ -160,7 +160,7 @@ def flow(rate: int, seconds: float, folder: Path, pages: int = PAGES) -> Flow:
     with contextlib.closing(loaded), _pinned(cpus[-1]):
         process.start()
         began = time.process_time()
-        while not receiver.poll(DRAIN_EVERY_S):
+        while not receiver.poll(DRAIN_OFTEN_S):
             ring.drain(out)
         ring.drain(out)
         busy = time.process_time() - began

@@ -145,14 +145,15 @@ class Session:
             "lost": int(per_cpu["lost"].sum()),
         } | followed
 
-    def drain(self, out: int) -> None:
-        """Take the records that are there; to be called often.
+    def drain(self, out: int) -> int:
+        """Take the records that are there, and return how many; to be called often.
 
         :param out: descriptor of the file for them
         """
-        self.ring.drain(out)
+        count = self.ring.drain(out)
         if self._cost and self._cookies:
             self._cost.tick()
+        return count
 
     def open_wakeups(self) -> np.ndarray[Any, Any]:
         """Wakeups of workers that have not slept again, as records."""
