@@ -19,8 +19,8 @@ from herd.probes.session import Session
 from herd.probes.task import Task
 from herd.process import Channel, Message, serve
 
-#: From one look into the ring to the next, when much is coming and when little is: each look takes the CPU from
-#: those who are watched. A sudden 3 million events a second fill less than half of the ring in the longer one.
+#: From one look into the ring to the next, when much comes and when little does: each look takes the CPU from
+#: those who are watched. Three million events a second fill less than half of the ring in the longer one.
 DRAIN_OFTEN_S: Final = 0.01
 _DRAIN_SELDOM_S: Final = 0.03
 _MUCH: Final = 2000

@@ -112,8 +112,8 @@ TABLES: Final[dict[str, Table]] = {
             Column(
                 "blocked_in",
                 "text",
-                "what it waited in: accept, epoll, select, poll, io_uring, signal, recvmsg, lock,"
-                " other",
+                "what it waited in: accept, epoll, select, poll, io_uring, signal, recvmsg, lock;"
+                " other: another call, or none, as for a page of its memory",
             ),
             Column(
                 "running_ns",

@@ -177,7 +177,7 @@ static __always_inline void find_cause(struct event *e, struct worker *w, u64 ta
 		chained(e, w, task);
 	else if (w->wait == WAIT_RECVMSG && current_worker())
 		e->flags = FLAG_HANDED;
-	e->what = w->wait;
+	e->what = w->wait ? w->wait : WAIT_OTHER;
 }
 
 /*
@@ -287,11 +287,13 @@ static __always_inline u32 wait_of(long nr)
 
 static __always_inline void worker_enters(struct pt_regs *regs, long nr)
 {
-	struct worker *w = current_worker();
+	/* First, since it costs least: most of a server's calls are no waits, and stay WAIT_OTHER. */
+	u32 wait = wait_of(nr);
+	struct worker *w = wait == WAIT_OTHER ? NULL : current_worker();
 	if (!w)
 		return;
-	w->wait = wait_of(nr);
-	if (w->wait != WAIT_ACCEPT && w->wait != WAIT_EPOLL)
+	w->wait = wait;
+	if (wait != WAIT_ACCEPT && wait != WAIT_EPOLL)
 		return;
 	w->entered = bpf_ktime_get_ns();
 	w->fd = KREAD(u64, &PT_REGS_PARM1(regs), 0);
