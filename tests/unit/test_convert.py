@@ -242,6 +242,23 @@ def test_a_wakeup_is_worth_what_came_of_it(changes, outcome, tmp_path):
     assert (found["cause"], found["outcome"]) == ("arrival", outcome)
 
 
+def test_what_is_open_at_the_end_is_over_if_its_worker_was_seen_to_sleep():
+    layout = np.dtype([("wakeup", probe.EVENT), ("maybe_slept", "<u8")])
+    workers = np.zeros(4, layout)
+    workers["wakeup"]["time"] = [
+        0,
+        1010,
+        1010,
+        1010,
+    ]  # none; not run yet; slept before it; and after it
+    workers["maybe_slept"] = [1100, 0, 1000, 1100]
+    found = probe.still_open(workers)["event"]
+    assert found["end"].tolist() == [0, 0, 1100]
+    assert set(found["kind"]) == {probe.KIND_WAKEUP}
+    workers["wakeup"]["begin"] = 1020  # it runs: what was noted is no sleep of this wakeup
+    assert probe.still_open(workers)["event"]["end"].tolist() == [0, 0, 0]
+
+
 @pytest.mark.parametrize("changes", [{"arrival": 0}, {"what": OTHER}, {"what": 0}], ids=str)
 def test_a_wakeup_that_no_arrival_caused_has_another_cause(changes, tmp_path):
     found = row(tmp_path, "wakeups", WAKEUP | changes)

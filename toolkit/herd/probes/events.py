@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -64,3 +65,24 @@ def by_arrival(wakeups: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     waited = ~np.isin(wakeups["what"], _ELSEWHERE)
     found: np.ndarray[Any, Any] = (wakeups["arrival"] != 0) & waited
     return found
+
+
+def still_open(workers: Sequence[Any]) -> np.ndarray[Any, Any]:
+    """Of ``struct worker`` the wakeups that are open at the end, as records.
+
+    One that was not seen to run, but then to leave its CPU to sleep, is over. That happens where a sandbox
+    keeps from BPF what its own threads do, the switch from one of them to the worker included (measured: of
+    all switches to such threads each was seen, of those away from them none). The worker's next wakeup would
+    have ended it.
+    """
+    events = []
+    for worker in workers:
+        event = worker["wakeup"].copy()
+        if not event["begin"] and worker["maybe_slept"] > event["time"]:
+            event["end"] = worker["maybe_slept"]
+        if event["time"]:
+            events.append(event.tobytes())
+    records = np.zeros(len(events), RECORD)
+    records["event"] = np.frombuffer(b"".join(events), EVENT)
+    records["event"]["kind"] = KIND_WAKEUP
+    return records

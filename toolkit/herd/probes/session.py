@@ -14,7 +14,7 @@ from herd.loader import cache
 from herd.loader.loaded import Loaded
 from herd.probes.btf import Btf
 from herd.probes.cost import Cost
-from herd.probes.events import EVENT, KIND_WAKEUP, RECORD
+from herd.probes.events import EVENT, still_open
 from herd.probes.modes import Probe
 from herd.probes.ring import Ring
 from herd.probes.task import Task
@@ -157,9 +157,4 @@ class Session:
 
     def open_wakeups(self) -> np.ndarray[Any, Any]:
         """Wakeups of workers that have not slept again, as records."""
-        workers = self._maps["workers"].values()
-        events = [worker["wakeup"].tobytes() for worker in workers if worker["wakeup"]["time"]]
-        records = np.zeros(len(events), RECORD)
-        records["event"] = np.frombuffer(b"".join(events), EVENT)
-        records["event"]["kind"] = KIND_WAKEUP
-        return records
+        return still_open(self._maps["workers"].values())
