@@ -60,6 +60,10 @@ def test_help_lists_every_command(call):
     assert [line.split()[0] for line in listed.strip().splitlines()] == COMMANDS
 
 
+def test_no_commands_summary_is_cut_off(call):
+    assert "..." not in call("--help").out.split("Commands:")[1]
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_commands_help_has_examples_of_that_command(name, call):
     answer = call(name, "--help")

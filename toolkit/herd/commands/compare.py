@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from herd.compare import Comparison
 
 
-@click.command(name="compare")
+@click.command(name="compare", short_help="Run the same load under several strategies or kernels.")
 @click.option("--strategies", "-S", help="Names, or 'all'.  [default: that of --strategy]")
 @click.option("--kernels", "-K", help="Such as 6.1,6.12,host.  [default: that of --kernel]")
 @run_options

@@ -8,7 +8,9 @@ from pathlib import Path
 import click
 
 
-@click.command(name="diff")
+@click.command(
+    name="diff", short_help="Say what changed between two recordings, and how sure that is."
+)
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("after", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")

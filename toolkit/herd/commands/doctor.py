@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from herd.host.checks import Check
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Say what this host can do, and how to mend what it lacks.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--fix", "mend", is_flag=True, help="First do what needs no package manager.")
 @click.pass_context

@@ -23,7 +23,11 @@ _quick = click.option(
 )
 
 
-@click.group(name="experiment", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    name="experiment",
+    short_help="Run a sweep, and check claims that were written before.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 def command() -> None:
     """Run an experiment: a sweep of runs, and claims about them that were written before.
 

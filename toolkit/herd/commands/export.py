@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _STDOUT: Final = Path("-")
 
 
-@click.command(name="export")
+@click.command(name="export", short_help="Write a recording for Perfetto, speedscope, or as CSV.")
 @click.argument("run", type=click.Path(path_type=Path), required=False)
 @click.option("--format", "-f", "name", help="Which; see --list.")
 @click.option(

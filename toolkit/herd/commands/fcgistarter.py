@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 
-@click.command(name="fcgistarter")
+@click.command(name="fcgistarter", short_help="Start a FastCGI program N times on one port.")
 @click.option(
     "-c", "program", required=True, help="The FastCGI program; it accepts on descriptor 0."
 )

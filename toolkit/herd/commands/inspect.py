@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _COLOURS = {"problem": "bold red", "warning": "bold yellow", "info": "bold cyan"}
 
 
-@click.command(name="inspect")
+@click.command(name="inspect", short_help="Say how a running server waits, and what to make of it.")
 @click.argument("target", required=False)
 @click.option("--pid", type=int, help="Every listener that this process and its descendants hold.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

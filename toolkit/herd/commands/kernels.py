@@ -8,7 +8,11 @@ from typing import Any
 import click
 
 
-@click.group(name="kernels", invoke_without_command=True)
+@click.group(
+    name="kernels",
+    short_help="List the kernels that can be booted, or install one.",
+    invoke_without_command=True,
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:

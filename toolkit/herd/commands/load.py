@@ -50,7 +50,9 @@ def _choices() -> str:
     )
 
 
-@click.command(name="load", epilog=_choices())
+@click.command(
+    name="load", short_help="Connect to a server, and measure what that takes.", epilog=_choices()
+)
 @click.argument("target")
 @click.option(
     "--pattern", "-P", default="constant", show_default=True, help="When they come; below."

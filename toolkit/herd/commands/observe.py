@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from herd.observe.observer import Frame
 
 
-@click.command(name="observe")
+@click.command(name="observe", short_help="Watch a running server: who wakes, and what is wasted.")
 @click.argument("target", required=False)
 @click.option("--pid", type=int, help="What this process and its descendants listen on.")
 @click.option(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-@click.command(name="path")
+@click.command(name="path", short_help="Follow one connection of a recording through the kernel.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--arrival", "-a", type=int, default=1, show_default=True, help="Number of the connection."

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from herd.recording.read import Recording
 
 
-@click.command(name="plot")
+@click.command(name="plot", short_help="Draw a picture of recordings.")
 @click.argument("name", required=False)
 @click.argument("runs", metavar="[RUN]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--list", "listing", is_flag=True, help="Say what pictures there are.")

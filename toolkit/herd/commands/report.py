@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _STDOUT: Final = Path("-")
 
 
-@click.command(name="report")
+@click.command(name="report", short_help="Print a recording's summary, or make a page of it.")
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--no-picture", is_flag=True, help="Don't redraw its picture, such as overview.png.")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from herd.runner import Progress
 
 
-@click.command(name="run")
+@click.command(name="run", short_help="Run an experiment: N workers wait on one port.")
 @run_options
 @no_picture
 @click.option("--dry-run", is_flag=True, help="Print the effective config as TOML and stop.")

@@ -70,7 +70,7 @@ def _print(entries: list[dict[str, Any]], workers: int) -> None:
     _show.console().print(table)
 
 
-@click.command(name="strategies")
+@click.command(name="strategies", short_help="List the ways to wait, and what each should show.")
 @click.option(
     "--workers",
     "-n",

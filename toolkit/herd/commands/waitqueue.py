@@ -28,7 +28,9 @@ _LONGEST_S: Final = 3600.0
 Look = dict[str, Any]
 
 
-@click.command(name="waitqueue")
+@click.command(
+    name="waitqueue", short_help="Show who waits on a listening socket, in the kernel's order."
+)
 @click.argument("target", required=False)
 @click.option("--pid", type=int, help="Every listener that this process and its descendants hold.")
 @click.option("--output", "-o", type=Picture(), help="Draw it: .png, .svg or .pdf.")
