@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 import herd
 from herd.discover import modules
 from herd.errors import UsageError
-from herd.recording import write
+from herd.recording import collect, write
 from herd.recording.read import load
 from herd.recording.schema import TABLES, VERSION
 
@@ -31,6 +32,25 @@ def copy(tmp_path):
 
 
 # --- write
+
+
+def test_a_picture_that_finds_no_room_leaves_the_recording_whole(copy):
+    """The kernel refuses to write more than 4 KiB to a file."""
+    room = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, room[1]))
+    try:
+        failed = collect.draw(load(copy))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, room)
+    assert failed is not None
+    assert "File too large" in failed.message
+    assert failed.hint is not None
+    assert f"herd report {copy}" in failed.hint
+    assert failed.recording is not None
+    assert failed.recording.path == copy
+    assert not list(copy.glob("overview.*"))
+    assert collect.draw(load(copy)) is None
+    assert len(list(copy.glob("overview.*"))) == 2
 
 
 def test_a_run_is_written_aside_until_it_is_published(tmp_path):

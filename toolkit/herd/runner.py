@@ -357,13 +357,18 @@ class _Run:
     # -- write ------------------------------------------------------------------------------------
 
     def _write(self) -> Recording:
+        from herd.recording import collect
+
         self._progress("writing", 0, 0)
         try:
             recording = self._write_to(self._directory, self._aside)
         except OSError as error:
             recording = self._rescue(error)
+        not_drawn = collect.draw(recording) if self._picture else None
         if self._facts.ended_by:
             raise write.kept(self._facts.ended_by, recording)
+        if not_drawn:
+            raise not_drawn
         return recording
 
     def _write_to(self, directory: Path, aside: Path) -> Recording:
@@ -371,7 +376,7 @@ class _Run:
 
         self._snapshots.write(aside)
         collect.write_tables(aside, self._aside, self._facts, self.pool_areas, self.load_areas)
-        return collect.finish(aside, directory, self._facts.as_json(), picture=self._picture)
+        return collect.finish(aside, directory, self._facts.as_json())
 
     def _rescue(self, error: OSError) -> Recording:
         """The recording could not be written where it should: write it where temporary files go."""

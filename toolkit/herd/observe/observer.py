@@ -291,11 +291,12 @@ class _Observation:
         cast = convert.Cast(self._family(), tids, facts.cookies, self._probe.functions)
         self._snapshots.write(self._aside)
         collect.write_tables(self._aside, facts, cast, workers)
-        recording = recordings.finish(
-            self._aside, self._directory, facts.as_json(), picture=picture
-        )
+        recording = recordings.finish(self._aside, self._directory, facts.as_json())
+        not_drawn = recordings.draw(recording) if picture else None
         if facts.ended_by:
             raise write.kept(facts.ended_by, recording)
+        if not_drawn:
+            raise not_drawn
         return recording
 
     def _family(self) -> families.Family | None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from herd import families
 from herd.analysis import integrity
 from herd.area import Area
+from herd.errors import HerdError
 from herd.pool.log import STOPPED
 from herd.recording import convert, write
 from herd.recording.read import Recording
@@ -125,14 +126,28 @@ def _usage(area: Area) -> dict[str, Any]:
     }
 
 
-def finish(aside: Path, directory: Path, run: dict[str, Any], *, picture: bool = True) -> Recording:
-    """Check the laws, write ``run.json`` and the picture, and give the recording its name."""
+def finish(aside: Path, directory: Path, run: dict[str, Any]) -> Recording:
+    """Check the laws, write ``run.json``, and give the recording its name."""
     write.write_json(aside / "run.json", run)
     laws = integrity.check(Recording(aside))
     write.write_json(aside / "run.json", run | {"integrity": laws})
-    if picture:
-        from herd import plots
-
-        plots.save_into(aside, "overview", Recording(aside))
     write.publish(aside, directory)
     return Recording(directory)
+
+
+def draw(recording: Recording) -> HerdError | None:
+    """Draw its picture into a recording that is whole without it; returns what went wrong."""
+    from herd import plots
+
+    try:
+        plots.save_into(recording.path, "overview", recording)
+    except OSError as error:
+        for suffix in ("png", "svg"):
+            (recording.path / f"overview.{suffix}").unlink(missing_ok=True)
+        failed = HerdError(
+            f"the picture could not be written: {error.strerror}; the recording is whole: {recording.path}",
+            f"free some space, then: herd report {recording.path}",
+        )
+        failed.recording = recording
+        return failed
+    return None

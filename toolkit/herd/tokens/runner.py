@@ -140,9 +140,7 @@ class _Run:
     def _write(self) -> Recording:
         self._progress("writing", 0, 0)
         collect.write_tables(self._aside, self._aside, self._facts, self._areas, [])
-        recording = collect.finish(
-            self._aside, self._directory, self._facts.as_json(), picture=False
-        )
+        recording = collect.finish(self._aside, self._directory, self._facts.as_json())
         if self._facts.ended_by:
             raise write.kept(self._facts.ended_by, recording)
         return recording
