@@ -257,11 +257,9 @@ def test_no_connection_is_no_herd(herd):
     with stranger("accept", 2) as server:
         summary = result(begin(herd, f":{server.port}", "-d", "1"))
     assert summary["verdict"]["level"] == "fine"
-    seconds = (
-        f"{summary['seconds']:.3g} s"  # as long as it watched, which a busy machine makes longer
-    )
-    expected = f"no connection came in {seconds}; by the wait queue, the next one would wake 1"
-    assert summary["verdict"]["text"] == expected
+    # As long as it watched, which takes longer on a busy machine.
+    expected = r"no connection came in [\d.]+ s; by the wait queue, the next one would wake 1"
+    assert re.fullmatch(expected, summary["verdict"]["text"])
     assert [worker["accepts"] for worker in summary["workers"]] == [0, 0]
     assert summary["prediction"]["expected"] == 1
     assert summary["integrity"]["ok"]

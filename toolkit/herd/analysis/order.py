@@ -280,9 +280,12 @@ def _read(recording: Recording, asleep: _Integers) -> Iterator[_Rows]:
 
 
 def _columns(rows: pa.Table) -> _Rows:
-    # Not those on the way from a wakeup to accept: they don't end it.
+    import pyarrow.compute as pc
+
+    # Not those on the way from a wakeup to accept: they don't end it, and are not seen to run or sleep.
     if rows["running_ns"].null_count:
-        rows = rows.filter(rows["running_ns"].is_valid())
+        seen = rows["running_ns"].is_valid(), rows["slept_ns"].is_valid()
+        rows = rows.filter(pc.or_(*seen))
     return {
         "time_ns": rows["time_ns"].to_numpy(),
         "slept_ns": rows["slept_ns"].fill_null(_NEVER).to_numpy(),

@@ -118,7 +118,8 @@ TABLES: Final[dict[str, Table]] = {
             Column(
                 "running_ns",
                 "int64",
-                "first ran on a CPU; null for a wakeup on the way to accept: it is part of an arrival's",
+                "first ran on a CPU; null where that wasn't seen, and for a wakeup on the way to accept: that"
+                " is part of an arrival's",
             ),
             Column("running_cpu", "int32", "that CPU"),
             Column(

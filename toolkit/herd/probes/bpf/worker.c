@@ -26,6 +26,7 @@ struct worker {
 	u64 eagain;      /* accepts that found nothing, in all */
 	u32 fd; /* that it waits on: a listening socket, an epoll set */
 	u32 wait;
+	u32 was_away; /* when it was woken, it had left its CPU: it runs only once it is switched in */
 };
 BPF_HASH(workers, u32, struct worker, WORKERS);
 
@@ -123,10 +124,14 @@ static __always_inline int sleep_ends(struct worker *w)
 	return e->accepts || e->eagain || waits_for_connections(w->wait);
 }
 
-/* A wakeup of a worker that had no time to leave its CPU: it runs on, and never "becomes running". */
+/*
+ * A wakeup of a worker that had no time to leave its CPU: it runs on, and never "becomes running". If it had left
+ * it, it was switched in unseen, since when is not known: some sandboxes keep from BPF what happens while their own
+ * threads are current, a switch from one of them to a worker included.
+ */
 static __always_inline void worker_ran(struct worker *w)
 {
-	if (!w->wakeup.begin) {
+	if (!w->wakeup.begin && !w->was_away) {
 		w->wakeup.begin = w->wakeup.time;
 		w->wakeup.running_cpu = bpf_get_smp_processor_id();
 		w->on_cpu_since = w->wakeup.time;
@@ -206,6 +211,7 @@ static __always_inline void worker_waking(u64 task, struct window *open)
 		worker_emit(w, time, w->maybe_slept > time ? w->maybe_slept : now);
 	w->on_cpu = 0;
 	w->maybe_slept = 0;
+	w->was_away = !KREAD(u32, task, TASK_ON_CPU);
 	w->wakeup = e;
 	w->wakeup.time = now; /* last: from here on it is open */
 }
@@ -240,7 +246,7 @@ static __always_inline void worker_switched_out(u32 tid, int sleeps)
 	u64 now = bpf_ktime_get_ns();
 	if (sleeps)
 		w->maybe_slept = now;
-	if (!w->wakeup.begin)
+	if (!w->wakeup.begin && !(w->wakeup.flags & FLAG_RETURNED))
 		return;
 	w->on_cpu += now - w->on_cpu_since;
 	if (sleeps && sleep_ends(w))

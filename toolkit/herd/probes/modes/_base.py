@@ -23,6 +23,7 @@ WORKER_OFFSETS: Final = {
     "SK_RECEIVE_QUEUE_LEN": ("sock", "sk_receive_queue.qlen"),
     "UNIX_PEER": ("unix_sock", "peer"),
     "TASK_PID": ("task_struct", "pid"),
+    "TASK_ON_CPU": ("task_struct", "on_cpu"),
     "TASK_FILES": ("task_struct", "files"),
     "FILES_FDT": ("files_struct", "fdt"),
     "FDTABLE_FD": ("fdtable", "fd"),
