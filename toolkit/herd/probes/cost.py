@@ -11,13 +11,13 @@ from typing import Final
 
 from herd import bpf
 
-_MEASURE_NS: Final = 100_000_000
+_MEASURE_NS: Final = 50_000_000
 _EVERY_NS: Final = 1_000_000_000
 
 
 class Cost:
-    """Measured a tenth of the time: the kernel reads its clock twice a run for it, which takes about as long
-    as most of our programs do.
+    """Measured a twentieth of the time: the kernel reads its clock twice a run for it, which takes about as
+    long as most of our programs do.
 
     :param programs: their descriptors
     """
