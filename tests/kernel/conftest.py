@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -102,57 +103,74 @@ class Herd:
         return [pid for pid in pids if module in _command(pid)]
 
 
-class Stacks:
-    """bpftrace's count of wakeups, by task and the waker's kernel stack: an independent tool and method."""
+class Bpftrace:
+    """bpftrace, an independent tool, and what a script of it has printed."""
 
-    def __init__(self, bpftrace: subprocess.Popen[str]) -> None:
-        self._bpftrace = bpftrace
-        self._printed = ""
+    def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
+        self._process = process
+        self._output = output
+        self._printed: list[dict[str, Any]] = []
+
+    def ready(self) -> bool:
+        """Whether it has begun to trace."""
+        assert self._process.poll() is None
+        return "ready" in self._output.read_text()
 
     def stop(self) -> None:
-        """It prints what it counted as it ends."""
-        self._bpftrace.send_signal(signal.SIGINT)
-        self._printed = self._bpftrace.communicate()[0]
+        """It prints its maps as it ends."""
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait()
+        lines = self._output.read_text().splitlines()
+        self._printed = [json.loads(line) for line in filter(str.strip, lines)]
+
+    def _data(self, kind: str) -> list[Any]:
+        return [entry["data"] for entry in self._printed if entry["type"] == kind]
+
+    def rows(self) -> list[list[str]]:
+        """The words of each line that the script printed; fails if one was lost."""
+        assert not self._data("lost_events")
+        return [line.split() for text in self._data("printf") for line in text.splitlines()]
 
     def woken_by_sockets(self, tids: Iterable[int], inside: str = "sock_def_readable") -> int:
-        """Wakeups of these threads from inside a notification.
+        """COUNT_WAKEUPS: wakeups of these threads from inside a notification.
 
         :param inside: ``tcp_child_process``: one of a TCP listener, not of a connection
         """
         wanted = {str(tid) for tid in tids}
-        entries = [json.loads(line) for line in filter(str.strip, self._printed.splitlines())]
-        maps = [entry["data"].get("@", {}) for entry in entries if entry["type"] == "map"]
         return sum(
             count
-            for counts in maps
-            for (tid, stack), count in ((key.split(",", 1), n) for key, n in counts.items())
+            for counts in self._data("map")
+            for (tid, stack), count in ((k.split(",", 1), n) for k, n in counts["@"].items())
             if tid in wanted and inside in stack
         )
 
 
+#: By task and the waker's kernel stack: another method than the probes'.
+COUNT_WAKEUPS = "tracepoint:sched:sched_waking { @[args->pid, kstack(20)] = count(); }"
+
+
 @contextlib.contextmanager
-def bpftrace_counts_wakeups() -> Iterator[Stacks]:
-    """Count while the block runs."""
+def bpftrace(script: str) -> Iterator[Bpftrace]:
+    """Trace while the block runs."""
     if not shutil.which("bpftrace"):
         pytest.skip("bpftrace is not installed")
-    script = (
-        # Not BEGIN: what it prints may be lost, and then nobody knows that it counts.
-        'interval:ms:200 { printf("ready\\n"); }'
-        "tracepoint:sched:sched_waking { @[args->pid, kstack(20)] = count(); }"
-    )
-    with subprocess.Popen(
-        ["bpftrace", "-B", "line", "-f", "json", "-e", script],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as bpftrace:
-        stacks = Stacks(bpftrace)
+    # Not BEGIN: what it prints may be lost, and then nobody knows that it counts.
+    ready = 'interval:ms:200 { printf("ready\\n"); }'
+    # Into a file: a full pipe would stop it.
+    with (
+        tempfile.NamedTemporaryFile() as output,
+        subprocess.Popen(
+            ["bpftrace", "-B", "line", "-f", "json", "-e", ready + script],
+            stdout=output,
+            stderr=subprocess.DEVNULL,
+        ) as process,
+    ):
+        trace = Bpftrace(process, Path(output.name))
         try:
-            assert bpftrace.stdout is not None
-            assert any("ready" in line for line in iter(bpftrace.stdout.readline, ""))
-            yield stacks
+            until(trace.ready, "bpftrace traces")
+            yield trace
         finally:
-            stacks.stop()
+            trace.stop()
 
 
 @pytest.fixture

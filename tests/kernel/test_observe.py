@@ -22,7 +22,7 @@ import herd as library
 from herd.observe import holders
 from herd.observe.crowd import threads_of
 from herd.pool.settle import Sleepers
-from tests.kernel.conftest import Herd, bpftrace_counts_wakeups, until
+from tests.kernel.conftest import COUNT_WAKEUPS, Herd, bpftrace, until
 
 pytestmark = pytest.mark.kernel
 
@@ -163,7 +163,7 @@ def test_another_program_on_the_port_is_not_taken_for_the_server(herd):
 
 
 def test_two_observers_and_bpftrace_see_the_same(herd):
-    with stranger("epoll") as server, bpftrace_counts_wakeups() as stacks:
+    with stranger("epoll") as server, bpftrace(COUNT_WAKEUPS) as stacks:
         first = begin(herd, f":{server.port}", "-d", "0")
         second = begin(herd, f":{server.port}", "-d", "0")
         server.connect(COUNT)

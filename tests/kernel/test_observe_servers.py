@@ -17,7 +17,7 @@ import herd as library
 from herd.errors import HostError
 from herd.observe import holders, servers
 from tests.conftest import cannot_run
-from tests.kernel.conftest import bpftrace_counts_wakeups, until
+from tests.kernel.conftest import COUNT_WAKEUPS, bpftrace, until
 from tests.kernel.test_observe import begin, interrupt, result
 from tests.kernel.test_servers import available
 from tests.real_servers import EXPECTED
@@ -69,7 +69,7 @@ def drive(running: servers.Running, client: str, number: int = COUNT) -> Counter
 def test_accepts_are_the_servers_own_and_wakeups_are_bpftraces(herd, start, name):
     """One connection after the other."""
     running = start(name)
-    with bpftrace_counts_wakeups() as stacks:
+    with bpftrace(COUNT_WAKEUPS) as stacks:
         observation = begin(herd, f":{running.port}", "-d", "0")
         served = drive(running, "herd")
         summary = interrupt(observation)

@@ -10,7 +10,7 @@ import pytest
 
 import herd as library
 from herd.analysis import order
-from tests.kernel.conftest import bpftrace_counts_wakeups, needs_liburing
+from tests.kernel.conftest import COUNT_WAKEUPS, bpftrace, needs_liburing
 
 pytestmark = pytest.mark.kernel
 
@@ -179,7 +179,7 @@ def test_from_python_a_run_is_a_recording_and_the_caller_is_not_forked(tmp_path)
 )
 def test_bpftrace_counts_the_same_wakeups(herd, strategy, woken):
     """An independent tool with another method: the waker's stack says whether an arrival woke."""
-    with bpftrace_counts_wakeups() as stacks:
+    with bpftrace(COUNT_WAKEUPS) as stacks:
         summary = herd.run("-s", strategy, "-n", "7", "-c", "23", "--rate", "settled")
     tids = [worker["pid"] for worker in summary["workers"]]
     assert stacks.woken_by_sockets(tids) == summary["wakeups"]["total"] == woken

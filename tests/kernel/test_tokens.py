@@ -10,7 +10,7 @@ import pytest
 
 from herd.host import mounts
 from herd.recording.read import Recording
-from tests.kernel.conftest import bpftrace_counts_wakeups, until
+from tests.kernel.conftest import COUNT_WAKEUPS, bpftrace, until
 
 pytestmark = pytest.mark.kernel
 
@@ -42,7 +42,7 @@ def busy(pid: int) -> bool:
 def test_reading_wakes_one_polling_wakes_all_and_bpftrace_sees_the_same(herd, with_tokens):
     mounts.ensure_mounts()  # bpftrace wants its tracepoints there
     settled = with_tokens(97, "-n", "6", "--rate", "settled")
-    with bpftrace_counts_wakeups() as seen:
+    with bpftrace(COUNT_WAKEUPS) as seen:
         runs = {name: herd.run(*settled, "-s", name) for name in ("accept", "poll")}
     for name, each in (("accept", 1), ("poll", 6)):
         summary = runs[name]
