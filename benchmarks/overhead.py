@@ -32,7 +32,6 @@ from _page import machine, options, spread, write
 
 from herd import assembler, bpf
 from herd.observe import servers
-from herd.observe.crowd import task_of
 from herd.observe.listeners import listening
 from herd.probes.events import RECORD
 from herd.process import Child, Message
@@ -42,9 +41,7 @@ PACE = 1000  # connections per second, at which an answer's time is taken
 BPFTRACE_EVENTS = "tracepoint:sched:sched_waking,tracepoint:sched:sched_switch"
 
 #: What the tracepoint probe is attached to.
-TRACEPOINTS = (
-    "sk_data_ready inet_sock_set_state softirq_exit sched_waking sched_switch sys_enter sys_exit"
-)
+TRACEPOINTS = "sk_data_ready inet_sock_set_state softirq_exit sched_waking sched_switch sys_exit"
 RAW_TRACEPOINT = 17
 
 TRACING_ON = Path("/sys/kernel/tracing/tracing_on")
@@ -107,9 +104,9 @@ def probe_process(watched: Watched) -> Iterator[Child]:
     _answer(probe, {"probe": "auto", "capacity": 64, "follow": False})
     raw = watched.folder / "events"
     _answer(probe, {"do": "record", "events": str(raw)})
-    tasks = [task_of(pid) for pid in watched.server.workers]
     cookies = [found.cookie for found in listening() if found.port == watched.server.port]
-    _answer(probe, {"do": "watch", "tasks": tasks, "cookies": cookies})
+    order = {"do": "watch", "tids": watched.server.workers, "cookies": cookies, "unix": False}
+    _answer(probe, order)
     try:
         yield probe
         stopped = _answer(probe, {"do": "stop"})

@@ -188,7 +188,9 @@ def _programs() -> set[int]:
         ["bpftool", "--json", "prog", "show"], capture_output=True, text=True, check=True
     )
     names = {p["id"]: str(p.get("name", "")) for p in json.loads(listed.stdout)}
-    ours = {number for number, name in names.items() if name.startswith("raw_tracepoint")}
+    ours = {
+        number for number, name in names.items() if name.startswith(("raw_tracepoint", "later__"))
+    }
     return ours - _held() if ours else ours
 
 

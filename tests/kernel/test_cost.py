@@ -24,7 +24,6 @@ from herd.assembler import R0
 from herd.probes.btf import Btf
 from herd.probes.modes import find
 from herd.probes.session import Session
-from herd.probes.task import Task
 
 pytestmark = pytest.mark.kernel
 
@@ -132,9 +131,9 @@ def test_a_task_that_is_not_tracked_pays_hardly_more_than_for_an_empty_program(p
 
 
 def test_a_workers_event_costs_a_few_empty_programs(programs, echo):
-    tasks = [Task(threading.get_native_id()), Task(echo.pid)]
+    tids = [threading.get_native_id(), echo.pid]
     programs.session.begin()
-    programs.session.watch(tasks, [])
+    programs.session.watch(tids, [])
     found = ratios(programs, echo)
     produced = programs.session.end()["produced"]
     assert produced >= TURNS * ROUNDS  # it did track them

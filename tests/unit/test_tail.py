@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from herd.observe import waiting
-from herd.observe.crowd import Crowd, task_of, threads_of
+from herd.observe.crowd import Crowd, threads_of
 from herd.observe.tail import Tail, Tally
 from herd.observe.usage import Usage
 from herd.probes.events import BLOCKED_IN, KIND_ACCEPT, KIND_WAKEUP, RECORD
@@ -103,10 +103,11 @@ def test_a_thread_says_what_it_waits_in():
     thread = threading.Thread(target=epoll.poll, args=(5,), daemon=True)
     thread.start()
     deadline = time.monotonic() + 5
-    while task_of(thread.native_id).wait == 0 and time.monotonic() < deadline:
+    while not (found := waiting.of_thread(os.getpid(), thread.native_id)):
+        assert time.monotonic() < deadline
         time.sleep(0.001)
-    assert task_of(thread.native_id) == (thread.native_id, EPOLL, epoll.fileno())
-    assert task_of(os.getpid()).wait == 0
+    assert (found.kind, found.fds) == ("epoll", (epoll.fileno(),))
+    assert waiting.of_thread(os.getpid(), os.getpid()) is None
 
 
 def test_the_live_table_shows_who_waits_and_who_works():

@@ -24,7 +24,6 @@ from herd.observe.listeners import Listener, listening
 from herd.observe.waitqueue.snapshots import Snapshots
 from herd.pool.log import LAYOUT as POOL_LAYOUT
 from herd.pool.settle import Sleepers
-from herd.probes.task import Task
 from herd.process import Child, ChildFailed
 from herd.recording import write
 from herd.recording.read import Recording
@@ -272,9 +271,14 @@ class _Run:
 
     def _watch(self) -> None:
         listeners = list(dict.fromkeys(self._facts.cookies))
-        tasks = [Task(pid) for pid in self._facts.pids]
+        order = {
+            "do": "watch",
+            "tids": self._facts.pids,
+            "cookies": listeners,
+            "unix": self._config.family == "unix",
+        }
         for probe in self._crew.children:
-            probe.channel.send({"do": "watch", "tasks": tasks, "cookies": listeners})
+            probe.channel.send(order)
         self._supervisor.expect("watching", self._crew.children, self._children())
 
     # -- run --------------------------------------------------------------------------------------

@@ -36,7 +36,11 @@ _KINDS: Final = {
     "return": _Kind(_KPROBE),
     "bpf_iter": _Kind(_TRACING, _ITERATE, "bpf_iter_{}"),
     "walk": _Kind(_RAW_TRACEPOINT),  # attached to nothing: called by BPF_PROG_TEST_RUN
+    "later": _Kind(_RAW_TRACEPOINT),  # when it is asked for
 }
+
+#: Not attached as the image is loaded.
+_NOT_YET: Final = ("walk__", "later__")
 
 
 class Loaded:
@@ -63,10 +67,13 @@ class Loaded:
                 with _naming(program.name):
                     self._load(image, program)
             for name in self.fds:
-                with _naming(name):
-                    self._attach(name)
-            #: Let go of all.
-            self.close = self._undo.pop_all().close
+                if not name.startswith(_NOT_YET):
+                    self.attach(name)
+            self._undo = self._undo.pop_all()
+
+    def close(self) -> None:
+        """Let go of all."""
+        self._undo.close()
 
     def _load(self, image: Image, program: ProgramImage) -> None:
         numbers = {i: self.maps[map_image.name].fd for i, map_image in enumerate(image.maps)}
@@ -87,19 +94,22 @@ class Loaded:
             raise HostError(f"this kernel's BTF has no function {function}")
         return found
 
-    def _attach(self, name: str) -> None:
+    def attach(self, name: str) -> None:
+        """Attach a program, by its name."""
         prefix, _, target = name.partition("__")
-        if prefix in ("entry", "return"):
-            kind = "p" if prefix == "entry" else "r"
-            self._undo.push(kprobes.attach(self.fds[name], kind, target, self._kept))
-        elif prefix != "walk":
-            self.links[name] = link = self._link(prefix, target, self.fds[name])
-            self._undo.callback(os.close, link)
+        with _naming(name):
+            if prefix in ("entry", "return"):
+                kind = "p" if prefix == "entry" else "r"
+                self._undo.push(kprobes.attach(self.fds[name], kind, target, self._kept))
+            else:
+                self.links[name] = link = self._link(prefix, target, self.fds[name])
+                self._undo.callback(os.close, link)
 
     def _link(self, prefix: str, target: str, fd: int) -> int:
         if prefix == "bpf_iter":
             return bpf.link(fd, _ITERATE)
-        return bpf.open_raw_tracepoint(fd, target if prefix == "raw_tracepoint" else None)
+        is_raw = _KINDS[prefix].type == _RAW_TRACEPOINT
+        return bpf.open_raw_tracepoint(fd, target if is_raw else None)
 
 
 @contextlib.contextmanager

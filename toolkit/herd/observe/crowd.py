@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from herd.observe import waiting
 from herd.observe.usage import Usage
-from herd.probes.events import BLOCKED_IN
-from herd.probes.task import Task
 
 _NOTHING: Final = Usage(0, 0, 0, 0, 0)
 
@@ -24,15 +21,6 @@ def threads_of(pids: Iterable[int]) -> list[int]:
         with contextlib.suppress(OSError):
             found += [int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()]
     return sorted(found)
-
-
-def task_of(tid: int) -> Task:
-    """What a probe must know of a thread: it may have been asleep since before anybody looked."""
-    found = waiting.of_thread(tid, tid)
-    if found is None:
-        return Task(tid)
-    fd = found.fds[0] if found.fds and found.kind in ("accept", "epoll") else 0
-    return Task(tid, BLOCKED_IN.index(found.kind), fd)
 
 
 @dataclass

@@ -17,13 +17,12 @@ from herd.discover import unknown
 from herd.errors import HerdError, HostError, Interrupted, UsageError
 from herd.facts import Facts, ProbeFacts
 from herd.observe import collect, holders, portrait
-from herd.observe.crowd import Crowd, Member, task_of, threads_of
+from herd.observe.crowd import Crowd, Member, threads_of
 from herd.observe.listeners import Listener, find
 from herd.observe.tail import Tail, Tally
 from herd.observe.targets import Target
 from herd.observe.waitqueue.snapshots import Snapshots
 from herd.probes import modes
-from herd.probes.task import Task
 from herd.process import ChildFailed, Message
 from herd.recording import collect as recordings
 from herd.recording import convert, write
@@ -181,12 +180,18 @@ class _Observation:
             if not new:
                 break
             self._crowd.meet(new)
-            self._watch([task_of(tid) for tid in new], [])
-        self._watch([], [listener.cookie for listener in listeners])
+            self._watch(new, [])
+        self._watch([], listeners)
         self._listeners |= {listener.cookie: listener for listener in listeners}
 
-    def _watch(self, tasks: list[Task], cookies: list[int]) -> None:
-        self._tell({"do": "watch", "tasks": tasks, "cookies": cookies}, "watching")
+    def _watch(self, tids: list[int], listeners: list[Listener]) -> None:
+        order = {
+            "do": "watch",
+            "tids": tids,
+            "cookies": [listener.cookie for listener in listeners],
+            "unix": any(listener.family == "unix" for listener in listeners),
+        }
+        self._tell(order, "watching")
 
     # -- look -------------------------------------------------------------------------------------
 

@@ -16,7 +16,6 @@ from herd.errors import HerdError, HostError
 from herd.probes.btf import Btf
 from herd.probes.modes import find, names
 from herd.probes.session import Session
-from herd.probes.task import Task
 from herd.process import Channel, Message, serve
 
 #: From one look into the ring to the next, when much comes and when little does: each look takes the CPU from
@@ -79,7 +78,9 @@ def _serve_runs(session: Session, channel: Channel) -> None:
             pause = DRAIN_OFTEN_S
             channel.send({"event": "recording"})
         elif order["do"] == "watch":
-            session.watch([Task(*task) for task in order["tasks"]], order["cookies"])
+            if order["unix"]:
+                session.look_at_entries()
+            session.watch(order["tids"], order["cookies"])
             channel.send({"event": "watching"})
         elif order["do"] == "stop" and recorder:
             channel.send(recorder.stop())

@@ -17,13 +17,13 @@ from herd.probes.cost import Cost
 from herd.probes.events import EVENT, still_open
 from herd.probes.modes import Probe
 from herd.probes.ring import Ring
-from herd.probes.task import Task
 
 _BPF: Final = Path(__file__).parent / "bpf"
 _RING_PAGES: Final = 4096  # 16 MiB: 230,000 records, and drained a hundred times a second
 #: A kretprobe keeps this many calls in mind beside one for each worker: by default it forgets returns once
 #: more tasks sleep in the function than 2 x CPUs, and accept's sleepers are the workers.
 _SPARE_RETURNS: Final = 64
+_ENTRIES: Final = "later__sys_enter"
 
 
 def _pid_words() -> int:
@@ -72,6 +72,8 @@ class Session:
             ) from error
         self._maps = self._loaded.maps
         self._check_layout()
+        if mode.sees_entries:
+            self.look_at_entries()
         self._cost = Cost(self._loaded.fds.values()) if follow else None
         self._cookies: list[int] = []
         self.programs = self._loaded.fds  #: descriptors, by name in C
@@ -92,21 +94,23 @@ class Session:
         self.ring.kept = 0
         self.probe.begin(self._loaded)
 
-    def watch(self, tasks: Sequence[Task], cookies: Sequence[int]) -> None:
+    def look_at_entries(self) -> None:
+        """See system calls begin, too: who connects to a unix listener, when accept is called."""
+        if _ENTRIES not in self._loaded.links:
+            self._loaded.attach(_ENTRIES)
+
+    def watch(self, tids: Sequence[int], cookies: Sequence[int]) -> None:
         """Track these workers and listeners, too, from now on; a listener's index is its place, from 1.
 
         Listeners come last: from then on both a connection's arrival and its accept are seen. A worker that
         is tracked, since its parent was, keeps what is known of it.
         """
         workers = self._maps["workers"]
-        fresh = [task for task in tasks if task.tid not in workers]
-        for task in fresh:
-            worker = workers.new()
-            worker["wait"], worker["fd"] = task.wait, task.fd
-            workers[task.tid] = worker
-        tids = [task.tid for task in fresh]
-        self.probe.watch(self._loaded, tids)
-        self._track(tids)
+        fresh = [tid for tid in tids if tid not in workers]
+        for tid in fresh:
+            workers[tid] = workers.new()
+        self.probe.watch(self._loaded, fresh)
+        self._track(fresh)
         for cookie in cookies:
             if cookie not in self._cookies:
                 self._cookies.append(cookie)

@@ -325,13 +325,11 @@ RAW_TRACEPOINT_PROBE(inet_sock_set_state)
 }
 
 /* Whether the innermost call of ours is what wakes this worker: a wake function, or a signal. */
-static __always_inline int is_woken_by(struct stack *s, u32 tid)
+static __always_inline int is_woken_by(struct stack *s, u64 task)
 {
 #ifdef FN_sock_wake_async
-	if (s->depth && innermost(s)->function == FN_sock_wake_async) {
-		struct worker *w = find_worker(tid);
-		return w && w->wait == WAIT_SIGNAL;
-	}
+	if (s->depth && innermost(s)->function == FN_sock_wake_async)
+		return wait_in(task) == WAIT_SIGNAL;
 #endif
 	return s->waking;
 }
@@ -339,8 +337,7 @@ static __always_inline int is_woken_by(struct stack *s, u32 tid)
 RAW_TRACEPOINT_PROBE(sched_waking)
 {
 	struct stack *s = this_notification();
-	u32 tid = KREAD(u32, ctx->args[0], TASK_PID);
-	worker_waking(ctx->args[0], s && is_woken_by(s, tid) ? this_window() : NULL);
+	worker_waking(ctx->args[0], s && is_woken_by(s, ctx->args[0]) ? this_window() : NULL);
 	return 0;
 }
 

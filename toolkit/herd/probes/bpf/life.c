@@ -17,18 +17,15 @@ RAW_TRACEPOINT_PROBE(sched_switch)
 	return 0;
 }
 
-RAW_TRACEPOINT_PROBE(sys_enter)
-{
-	struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
-	if (ctx->args[1] == __NR_connect)
-		client_connects(regs);
-	worker_enters(regs, ctx->args[1]);
-	return 0;
-}
-
 RAW_TRACEPOINT_PROBE(sys_exit)
 {
+	u64 registers = ctx->args[0];
+	int nr = KREAD(int, registers, CALL_NUMBER);
+	u32 wait = wait_of(nr);
+	/* First, since it costs least: most calls are no waits. A client's connect may have told a unix listener. */
+	if (wait == WAIT_OTHER && nr != __NR_connect)
+		return 0;
 	close_window();
-	worker_returns(ctx->args[1]);
+	worker_returns(wait, KREAD(u32, registers, FIRST_ARGUMENT), ctx->args[1]);
 	return 0;
 }

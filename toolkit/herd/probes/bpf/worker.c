@@ -3,7 +3,7 @@
  * The life of a worker: woken, running, sleeping again. How an arrival is recognised is the business
  * of the file that includes this one (tracepoints.c); it opens and closes the per-CPU `window`.
  *
- * Parameters (-D): PID_WORDS, WORKERS, LISTENERS, and offsets that BTF gave.
+ * Parameters (-D): PID_WORDS, WORKERS, LISTENERS, offsets that BTF gave, and REGISTERS, which was measured.
  */
 #include <uapi/linux/errno.h>
 #include <asm/unistd.h>
@@ -22,11 +22,9 @@ struct worker {
 	u64 on_cpu_since;
 	u64 on_cpu;
 	u64 maybe_slept; /* see worker_switched_out() */
-	u64 entered;     /* the current accept or epoll_wait */
+	u64 entered;     /* the current accept, where entries are looked at (enter.c) */
 	u64 eagain;      /* accepts that found nothing, in all */
-	u32 fd; /* that it waits on: a listening socket, an epoll set */
-	u32 wait;
-	u32 was_away; /* when it was woken, it had left its CPU: it runs only once it is switched in */
+	u64 was_away; /* when it was woken, it had left its CPU: it runs only once it is switched in */
 };
 BPF_HASH(workers, u32, struct worker, WORKERS);
 
@@ -95,6 +93,74 @@ static __always_inline void worker_emit(struct worker *w, u64 time, u64 slept)
 		emit(&e, KIND_WAKEUP);
 }
 
+static __always_inline u32 wait_of(int nr)
+{
+	switch (nr) {
+	case __NR_accept:
+	case __NR_accept4:
+		return WAIT_ACCEPT;
+#ifdef __NR_epoll_wait
+	case __NR_epoll_wait:
+#endif
+	case __NR_epoll_pwait:
+	case __NR_epoll_pwait2:
+		return WAIT_EPOLL;
+#ifdef __NR_select
+	case __NR_select:
+#endif
+	case __NR_pselect6:
+		return WAIT_SELECT;
+#ifdef __NR_poll
+	case __NR_poll:
+#endif
+	case __NR_ppoll:
+		return WAIT_POLL;
+	case __NR_fcntl:
+	case __NR_flock:
+	case __NR_futex:
+	case __NR_semop:
+	case __NR_semtimedop:
+		return WAIT_LOCK;
+	case __NR_rt_sigtimedwait:
+		return WAIT_SIGNAL;
+	case __NR_recvmsg:
+		return WAIT_RECVMSG;
+	case __NR_io_uring_enter:
+		return WAIT_IO_URING;
+	}
+	return WAIT_OTHER;
+}
+
+/*
+ * The registers that a task saved when it entered the kernel, which are its own until it leaves it: what it is
+ * blocked in shows there, as in /proc/PID/syscall, and nobody need look at each call that begins. After an
+ * interrupt or a page fault of user space, the number of the call is -1.
+ */
+#ifdef __aarch64__
+#define CALL_NUMBER offsetof(struct pt_regs, syscallno)
+#define FIRST_ARGUMENT offsetof(struct pt_regs, orig_x0)
+#else
+#define CALL_NUMBER offsetof(struct pt_regs, orig_ax)
+#define FIRST_ARGUMENT offsetof(struct pt_regs, di)
+#endif
+
+static __always_inline u64 registers_of(u64 task)
+{
+	return KREAD(u64, task, TASK_STACK) + REGISTERS;
+}
+
+/* The system call that a task is in. */
+static __always_inline u32 wait_in(u64 task)
+{
+	return wait_of(KREAD(int, registers_of(task), CALL_NUMBER));
+}
+
+/* What a task waits on there: a listening socket, an epoll set. */
+static __always_inline u32 fd_in(u64 task)
+{
+	return KREAD(u32, registers_of(task), FIRST_ARGUMENT);
+}
+
 /* Calls in which a worker waits for connections: the ends of a wakeup that an arrival caused. */
 static __always_inline int waits_for_connections(u32 wait)
 {
@@ -112,16 +178,16 @@ static __always_inline int waits_for_connections(u32 wait)
 }
 
 /*
- * Whether the open wakeup is over if the worker sleeps now. An arrival's is not if the worker, on its way to
+ * Whether the open wakeup is over if the worker sleeps now, in `wait`. An arrival's is not if the worker, on its way to
  * accept, sleeps for something else: the GIL (a thread that has returned from epoll_wait takes it first), a lock
  * in user space, a page from disk. It is once it has tried to accept, or waits for connections again.
  */
-static __always_inline int sleep_ends(struct worker *w)
+static __always_inline int sleep_ends(struct worker *w, u32 wait)
 {
 	struct event *e = &w->wakeup;
 	if (!e->arrival || !waits_for_connections(e->what))
 		return 1;
-	return e->accepts || e->eagain || waits_for_connections(w->wait);
+	return e->accepts || e->eagain || waits_for_connections(wait);
 }
 
 /*
@@ -160,29 +226,29 @@ static __always_inline u64 sock_of(u32 fd)
  * (ep_done_scan(), fs/eventpoll.c). That wakeup goes to the account of the arrival which woke the waker. An
  * interrupt can come between and wake somebody, too: of another set, so the sets are compared.
  */
-static __always_inline void chained(struct event *e, struct worker *w, u64 task)
+static __always_inline void chained(struct event *e, u64 task)
 {
 	struct worker *waker = current_worker();
-	if (!waker || waker->wait != WAIT_EPOLL || !waker->wakeup.time)
+	u64 current = bpf_get_current_task();
+	if (!waker || !waker->wakeup.time || wait_in(current) != WAIT_EPOLL)
 		return;
-	if (behind(bpf_get_current_task(), waker->fd) != behind(task, w->fd))
+	if (behind(current, fd_in(current)) != behind(task, fd_in(task)))
 		return;
 	e->arrival = waker->wakeup.arrival;
 	e->listener = waker->wakeup.listener;
 	e->flags = FLAG_CHAINED;
 }
 
-static __always_inline void find_cause(struct event *e, struct worker *w, u64 task, struct window *open)
+static __always_inline void find_cause(struct event *e, u64 task, struct window *open)
 {
 	if (open && open->arrival) {
 		e->arrival = open->arrival;
 		e->listener = open->listener;
 	}
-	else if (w->wait == WAIT_EPOLL)
-		chained(e, w, task);
-	else if (w->wait == WAIT_RECVMSG && current_worker())
+	else if (e->what == WAIT_EPOLL)
+		chained(e, task);
+	else if (e->what == WAIT_RECVMSG && current_worker())
 		e->flags = FLAG_HANDED;
-	e->what = w->wait ? w->wait : WAIT_OTHER;
 }
 
 /*
@@ -200,8 +266,9 @@ static __always_inline void worker_waking(u64 task, struct window *open)
 	struct event e = {};
 	e.tid = tid;
 	e.cpu = bpf_get_smp_processor_id();
-	find_cause(&e, w, task, open);
-	if (time && !sleep_ends(w)) {
+	e.what = wait_in(task);
+	find_cause(&e, task, open);
+	if (time && !sleep_ends(w, e.what)) {
 		/* From a sleep on the way to accept: a row of its own; what the worker then does is the open one's. */
 		e.time = now;
 		emit(&e, KIND_WAKEUP);
@@ -249,60 +316,8 @@ static __always_inline void worker_switched_out(u32 tid, int sleeps)
 	if (!w->wakeup.begin && !(w->wakeup.flags & FLAG_RETURNED))
 		return;
 	w->on_cpu += now - w->on_cpu_since;
-	if (sleeps && sleep_ends(w))
+	if (sleeps && sleep_ends(w, wait_in(bpf_get_current_task())))
 		worker_emit(w, time, now);
-}
-
-static __always_inline u32 wait_of(long nr)
-{
-	switch (nr) {
-	case __NR_accept:
-	case __NR_accept4:
-		return WAIT_ACCEPT;
-#ifdef __NR_epoll_wait
-	case __NR_epoll_wait:
-#endif
-	case __NR_epoll_pwait:
-	case __NR_epoll_pwait2:
-		return WAIT_EPOLL;
-#ifdef __NR_select
-	case __NR_select:
-#endif
-	case __NR_pselect6:
-		return WAIT_SELECT;
-#ifdef __NR_poll
-	case __NR_poll:
-#endif
-	case __NR_ppoll:
-		return WAIT_POLL;
-	case __NR_fcntl:
-	case __NR_flock:
-	case __NR_futex:
-	case __NR_semop:
-	case __NR_semtimedop:
-		return WAIT_LOCK;
-	case __NR_rt_sigtimedwait:
-		return WAIT_SIGNAL;
-	case __NR_recvmsg:
-		return WAIT_RECVMSG;
-	case __NR_io_uring_enter:
-		return WAIT_IO_URING;
-	}
-	return WAIT_OTHER;
-}
-
-static __always_inline void worker_enters(struct pt_regs *regs, long nr)
-{
-	/* First, since it costs least: most of a server's calls are no waits, and stay WAIT_OTHER. */
-	u32 wait = wait_of(nr);
-	struct worker *w = wait == WAIT_OTHER ? NULL : current_worker();
-	if (!w)
-		return;
-	w->wait = wait;
-	if (wait != WAIT_ACCEPT && wait != WAIT_EPOLL)
-		return;
-	w->entered = bpf_ktime_get_ns();
-	w->fd = KREAD(u64, &PT_REGS_PARM1(regs), 0);
 }
 
 /* Peer address (upper half) and port of a connected socket, both in network order. */
@@ -392,7 +407,8 @@ static __always_inline void worker_accepted(struct worker *w, u32 index, u64 ent
 	emit(&e, KIND_ACCEPT);
 }
 
-static __always_inline void worker_returns(long result)
+/* From a call in which workers wait. */
+static __always_inline void worker_returns(u32 wait, u32 fd, long result)
 {
 	struct worker *w = current_worker();
 	if (!w)
@@ -401,8 +417,7 @@ static __always_inline void worker_returns(long result)
 		worker_ran(w);
 		w->wakeup.flags |= FLAG_RETURNED;
 	}
-	u32 index = w->wait == WAIT_ACCEPT ? listener_of(sock_of(w->fd)) : 0;
+	u32 index = wait == WAIT_ACCEPT ? listener_of(sock_of(fd)) : 0;
 	if (index)
 		worker_accepted(w, index, w->entered, result);
-	w->wait = WAIT_NONE;
 }

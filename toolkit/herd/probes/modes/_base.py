@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from herd.errors import HostError
-from herd.probes import io_uring
+from herd.probes import io_uring, registers
 from herd.probes.btf import Btf
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ WORKER_OFFSETS: Final = {
     "UNIX_PEER": ("unix_sock", "peer"),
     "TASK_PID": ("task_struct", "pid"),
     "TASK_ON_CPU": ("task_struct", "on_cpu"),
+    "TASK_STACK": ("task_struct", "stack"),
     "TASK_FILES": ("task_struct", "files"),
     "FILES_FDT": ("files_struct", "fdt"),
     "FDTABLE_FD": ("fdtable", "fd"),
@@ -46,6 +47,8 @@ class Probe:
     rank: ClassVar[int]  #: ``auto`` tries the lowest first
     sources: ClassVar[tuple[str, ...]]  #: C files in bpf/, in the order in which they are joined
     offsets: ClassVar[dict[str, tuple[str, str]]] = WORKER_OFFSETS
+    #: Whether it must see system calls begin, which makes each a little slower.
+    sees_entries: ClassVar[bool] = False
     #: Kernel functions whose calls it records, by number from 1.
     functions: tuple[str, ...] = ()
 
@@ -60,6 +63,7 @@ class Probe:
             if offset is None:
                 raise HostError(f"this kernel's BTF has no {struct}.{member}")
             found[name] = str(offset)
+        found["REGISTERS"] = str(registers.distance(int(found["TASK_STACK"])))
         return found | io_uring.defines(self.btf)
 
     def _prev_state(self) -> str:

@@ -42,7 +42,17 @@ class Functions(Probe):
     name = "functions"
     summary = "fentry/fexit or kprobes on sock_def_readable, the wake functions, inet_csk_accept"
     rank = 10
-    sources = ("event.h", "ring.c", "worker.c", "arrival.c", "io_uring.c", "life.c", "functions.c")
+    sources = (
+        "event.h",
+        "ring.c",
+        "worker.c",
+        "arrival.c",
+        "io_uring.c",
+        "life.c",
+        "enter.c",
+        "functions.c",
+    )
+    sees_entries = True  # herd path counts the calls since accept was called
     offsets = WORKER_OFFSETS | {
         "SK_WQ": ("sock", "sk_wq"),
         "SOCKET_WQ_WAIT": ("socket_wq", "wait"),

@@ -14,7 +14,7 @@ NEEDED: Final = (
     "softirq_exit",
     "sched_waking",
     "sched_switch",
-    "sys_enter",
+    "sys_enter",  # for unix listeners only
     "sys_exit",
 )
 
@@ -32,6 +32,7 @@ class Tracepoints(Probe):
         "arrival.c",
         "io_uring.c",
         "life.c",
+        "enter.c",
         "tracepoints.c",
     )
 

@@ -1,0 +1,75 @@
+"""Where the kernel keeps what a task's registers held in user space: on this kernel, measured."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Final
+
+from herd import bpf
+from herd.assembler import (
+    R0,
+    R1,
+    R2,
+    R3,
+    R6,
+    R10,
+    Instruction,
+    assemble,
+    call,
+    do,
+    leave,
+    load,
+    store,
+    value_address,
+)
+from herd.errors import HostError
+
+_ARRAY: Final = 2
+_RAW_TRACEPOINT: Final = 17
+_GET_CURRENT_TASK: Final = 35
+_PROBE_READ: Final = 4
+
+
+def distance(stack: int) -> int:
+    """Bytes from ``task_struct.stack`` to the ``struct pt_regs`` of the task's system call.
+
+    Its size and what is kept free above it depend on how the kernel was built (``task_pt_regs()``,
+    ``TOP_OF_KERNEL_STACK_PADDING``, arch/x86/include/asm), but for all tasks it is the same. So the next
+    system call that ends tells it: ``sys_exit`` is given the registers, and the task's stack is known.
+
+    :param stack: offset of that member
+    :raises OSError: the kernel refuses the program
+    """
+    with contextlib.ExitStack() as undo:
+        found = bpf.create_map("registers", _ARRAY, value_bytes=8)
+        undo.callback(os.close, found)
+        program = bpf.load(_RAW_TRACEPOINT, assemble(_program(stack, found)), name="registers")
+        undo.callback(os.close, program)
+        # To attach it is a system call that ends.
+        undo.callback(os.close, bpf.open_raw_tracepoint(program, "sys_exit"))
+        os.getppid()
+        value = int.from_bytes(bpf.lookup(found, bytes(4), 8) or b"", "little")
+    if not value:
+        raise HostError("this kernel doesn't tell where a system call's registers are")
+    return value
+
+
+def _program(stack: int, found: int) -> list[Instruction | str]:
+    return [
+        do(R6, "=", R1),
+        call(_GET_CURRENT_TASK),
+        do(R3, "=", R0),
+        do(R3, "+=", stack),
+        do(R2, "=", 8),
+        do(R1, "=", R10),
+        do(R1, "+=", -8),
+        call(_PROBE_READ),
+        load(R2, R6),
+        load(R1, R10, -8),
+        do(R2, "-=", R1),
+        *value_address(R3, found),
+        store(R3, 0, R2),
+        do(R0, "=", 0),
+        leave(),
+    ]
