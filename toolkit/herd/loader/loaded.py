@@ -29,14 +29,14 @@ _ITERATE: Final = 28  # BPF_TRACE_ITER
 
 #: By the first part of a function's name in C; most are bcc's names, what follows ``__`` is the target.
 _KINDS: Final = {
-    "raw_tracepoint": _Kind(_RAW_TRACEPOINT),
+    "raw_tracepoint": _Kind(_TRACING, 23, "btf_trace_{}"),
     "kfunc": _Kind(_TRACING, 24, "{}"),
     "kretfunc": _Kind(_TRACING, 25, "{}"),
     "entry": _Kind(_KPROBE),
     "return": _Kind(_KPROBE),
     "bpf_iter": _Kind(_TRACING, _ITERATE, "bpf_iter_{}"),
     "walk": _Kind(_RAW_TRACEPOINT),  # attached to nothing: called by BPF_PROG_TEST_RUN
-    "later": _Kind(_RAW_TRACEPOINT),  # when it is asked for
+    "later": _Kind(_TRACING, 23, "btf_trace_{}"),  # when it is asked for
 }
 
 #: Not attached as the image is loaded.

@@ -148,7 +148,7 @@ class Btf:
 
     def function_id(self, name: str) -> int | None:
         """The type id of a kernel function; ``None`` where there is none, or it is inlined everywhere."""
-        return self._find(name, _FUNC)
+        return self._find(name, _FUNC, _TYPEDEF)
 
     def function_arguments(self, name: str) -> int | None:
         """How many arguments a kernel function has; ``None`` where there is no such function."""

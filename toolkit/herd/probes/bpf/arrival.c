@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /* An arrival: whose connection it is, and what is written down of it. How it is noticed is the mode's business. */
 
+/* A member of a listener: the mode says how it came by it. */
+#ifdef LISTENER_IS_TYPED
+#define LREAD READ
+#else
+#define LREAD KREAD
+#endif
+
 /*
  * inet_sock_set_state comes just before the listener's data-ready, on the same CPU, for the connection
  * that arrives (tcp_child_process(), net/ipv4/tcp_minisocks.c), and names its peer.
  */
 static __always_inline void peer_arrives(struct window *open, u64 sk, u64 from, u64 to)
 {
-	if (from == BPF_TCP_SYN_RECV && to == BPF_TCP_ESTABLISHED)
-		open->peer_and_port = peer_of(sk);
-}
-
-/* It arrived on somebody else's listener. */
-static __always_inline void peer_is_a_strangers(struct window *open, u64 sk)
-{
-	if (KREAD(u8, sk, SKC_STATE) == BPF_TCP_LISTEN)
-		open->peer_and_port = 0;
+	if (from != BPF_TCP_SYN_RECV || to != BPF_TCP_ESTABLISHED)
+		return;
+	struct common common;
+	read_common(&common, sk);
+	open->peer_and_port = peer_in(&common);
 }
 
 /* The socket that a task connects just now, by tid. */
@@ -65,6 +68,12 @@ static __always_inline u64 named_peer_arrives(struct window *open, u32 index, u6
 	return value.arrival;
 }
 
+/* How many connections wait in a listener's queue. */
+static __always_inline u32 queued(u64 sk, int in_task)
+{
+	return in_task ? LREAD(u32, sk, SK_RECEIVE_QUEUE_LEN) : LREAD(u32, sk, SK_ACK_BACKLOG);
+}
+
 /* A connection becomes acceptable on `sk`, one of our listeners. */
 static __always_inline void arrival_opens(struct window *open, u64 sk, u32 index)
 {
@@ -72,13 +81,12 @@ static __always_inline void arrival_opens(struct window *open, u64 sk, u32 index
 	e.time = bpf_ktime_get_ns();
 	e.cpu = bpf_get_smp_processor_id();
 	e.listener = index;
-	open->in_task = KREAD(u16, sk, SKC_FAMILY) == AF_UNIX;
+	open->in_task = LREAD(u16, sk, SKC_FAMILY) == AF_UNIX;
+	e.amount = queued(sk, open->in_task);
 	if (open->in_task) {
 		e.arrival = client_arrives(e.time);
-		e.amount = KREAD(u32, sk, SK_RECEIVE_QUEUE_LEN);
 	} else {
 		e.arrival = named_peer_arrives(open, index, e.time);
-		e.amount = KREAD(u32, sk, SK_ACK_BACKLOG);
 		e.peer = open->peer_and_port >> 32;
 		e.peer_port = open->peer_and_port & 0xffff;
 		/* The next may have none: inet_csk_listen_stop() tells a listener of connections that it moved there

@@ -170,7 +170,7 @@ static __always_inline int notify_returns(u32 function, s32 result, int wakes)
 /* The listener's number, if `sk` is one of ours. */
 static __always_inline u32 listens(u64 sk)
 {
-	return KREAD(u8, sk, SKC_STATE) == BPF_TCP_LISTEN ? listener_of(sk) : 0;
+	return KREAD(u8, sk, SKC_STATE) == BPF_TCP_LISTEN ? listener_of(cookie_of(sk)) : 0;
 }
 
 /* A notification begins with `outer` calls of ours around it; more are left from returns that were missed. */
@@ -213,8 +213,8 @@ ON_ENTRY(sock_def_readable)
 	struct window *open = this_window();
 	if (!s || !open || !listener) {
 		is_elsewhere(FN_sock_def_readable);
-		if (open)
-			peer_is_a_strangers(open, sk);
+		if (open && KREAD(u8, sk, SKC_STATE) == BPF_TCP_LISTEN)
+			open->peer_and_port = 0; /* it arrived on somebody else's */
 		return 0;
 	}
 	begin(s, listener, 1);
@@ -352,7 +352,7 @@ static __always_inline struct stack *my_accept(void)
 static __always_inline int accept_enters(u32 function, u64 sk)
 {
 	u32 tid = (u32)bpf_get_current_pid_tgid();
-	u32 listener = is_tracked(tid) ? listener_of(sk) : 0;
+	u32 listener = is_tracked(tid) ? listener_of(cookie_of(sk)) : 0;
 	struct stack *s = listener ? accepting.lookup(&tid) : NULL;
 	if (!s) {
 		is_elsewhere(function);

@@ -31,7 +31,7 @@ RAW_TRACEPOINT_PROBE(io_uring_file_get)
 	u64 req = ctx->args[0];
 	if (!current_worker() || KREAD(u8, req, REQ_OPCODE) != IO_URING_ACCEPT)
 		return 0;
-	struct request request = {.entered = bpf_ktime_get_ns(), .listener = listener_of(sock_of(ctx->args[1]))};
+	struct request request = {.entered = bpf_ktime_get_ns(), .listener = listener_of(cookie_of(sock_of(ctx->args[1])))};
 	struct request_key key = {.ring = KREAD(u64, req, REQ_CTX), .user_data = KREAD(u64, req, REQ_USER_DATA)};
 	if (request.listener)
 		requests.update(&key, &request);

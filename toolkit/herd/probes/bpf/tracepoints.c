@@ -13,13 +13,13 @@ RAW_TRACEPOINT_PROBE(sk_data_ready)
 	if (!open)
 		return 0;
 	open->arrival = 0;
-	if (KREAD(u8, sk, SKC_STATE) != BPF_TCP_LISTEN)
+	if (READ(u8, sk, SKC_STATE) != BPF_TCP_LISTEN)
 		return 0;
-	u32 index = listener_of(sk);
+	u32 index = listener_of(READ(u64, sk, SKC_COOKIE));
 	if (index)
 		arrival_opens(open, sk, index);
 	else
-		peer_is_a_strangers(open, sk);
+		open->peer_and_port = 0; /* it arrived on somebody else's */
 	return 0;
 }
 

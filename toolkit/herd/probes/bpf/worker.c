@@ -56,6 +56,17 @@ BPF_ARRAY(sequence, u64, 1);
 		value_;                                                                  \
 	})
 
+/*
+ * The same where the verifier knows the type of `base`: a tracepoint's argument, the current task, what one of
+ * their members points to. It is read in place, which takes a nanosecond, not 45.
+ */
+#define READ(type, base, offset)                                                         \
+	({                                                                               \
+		u64 value_;                                                              \
+		asm volatile("%0 = *(" #type " *)(%1 + %2)" : "=r"(value_) : "r"(base), "i"(offset)); \
+		(type)value_;                                                            \
+	})
+
 static __always_inline struct window *this_window(void)
 {
 	int zero = 0;
@@ -144,9 +155,14 @@ static __always_inline u32 wait_of(int nr)
 #define FIRST_ARGUMENT offsetof(struct pt_regs, di)
 #endif
 
+static __always_inline u64 this_task(void)
+{
+	return (u64)bpf_get_current_task_btf();
+}
+
 static __always_inline u64 registers_of(u64 task)
 {
-	return KREAD(u64, task, TASK_STACK) + REGISTERS;
+	return READ(u64, task, TASK_STACK) + REGISTERS;
 }
 
 /* The system call that a task is in. */
@@ -208,9 +224,9 @@ static __always_inline void worker_ran(struct worker *w)
 /* What is behind one of a task's descriptors: struct socket, struct eventpoll. */
 static __always_inline u64 behind(u64 task, u32 fd)
 {
-	u64 files = KREAD(u64, task, TASK_FILES);
-	u64 table = KREAD(u64, files, FILES_FDT);
-	u64 array = KREAD(u64, table, FDTABLE_FD);
+	u64 files = READ(u64, task, TASK_FILES);
+	u64 table = READ(u64, files, FILES_FDT);
+	u64 array = READ(u64, table, FDTABLE_FD);
 	u64 file = KREAD(u64, array, fd * 8);
 	return KREAD(u64, file, FILE_PRIVATE_DATA);
 }
@@ -218,7 +234,7 @@ static __always_inline u64 behind(u64 task, u32 fd)
 /* struct sock of one of the current task's descriptors; the caller knows that it is a socket. */
 static __always_inline u64 sock_of(u32 fd)
 {
-	return KREAD(u64, behind(bpf_get_current_task(), fd), SOCKET_SK);
+	return KREAD(u64, behind(this_task(), fd), SOCKET_SK);
 }
 
 /*
@@ -229,7 +245,7 @@ static __always_inline u64 sock_of(u32 fd)
 static __always_inline void chained(struct event *e, u64 task)
 {
 	struct worker *waker = current_worker();
-	u64 current = bpf_get_current_task();
+	u64 current = this_task();
 	if (!waker || !waker->wakeup.time || wait_in(current) != WAIT_EPOLL)
 		return;
 	if (behind(current, fd_in(current)) != behind(task, fd_in(task)))
@@ -257,7 +273,7 @@ static __always_inline void find_cause(struct event *e, u64 task, struct window 
  */
 static __always_inline void worker_waking(u64 task, struct window *open)
 {
-	u32 tid = KREAD(u32, task, TASK_PID);
+	u32 tid = READ(u32, task, TASK_PID);
 	struct worker *w = find_worker(tid);
 	if (!w)
 		return;
@@ -278,7 +294,7 @@ static __always_inline void worker_waking(u64 task, struct window *open)
 		worker_emit(w, time, w->maybe_slept > time ? w->maybe_slept : now);
 	w->on_cpu = 0;
 	w->maybe_slept = 0;
-	w->was_away = !KREAD(u32, task, TASK_ON_CPU);
+	w->was_away = !READ(u32, task, TASK_ON_CPU);
 	w->wakeup = e;
 	w->wakeup.time = now; /* last: from here on it is open */
 }
@@ -316,21 +332,37 @@ static __always_inline void worker_switched_out(u32 tid, int sleeps)
 	if (!w->wakeup.begin && !(w->wakeup.flags & FLAG_RETURNED))
 		return;
 	w->on_cpu += now - w->on_cpu_since;
-	if (sleeps && sleep_ends(w, wait_in(bpf_get_current_task())))
+	if (sleeps && sleep_ends(w, wait_in(this_task())))
 		worker_emit(w, time, now);
 }
 
-/* Peer address (upper half) and port of a connected socket, both in network order. */
-static __always_inline u64 peer_of(u64 sk)
+/* The first members of a socket, in one read. */
+struct common {
+	u8 bytes[SKC_V6_DADDR + 16];
+};
+#define MEMBER(type, common, offset) (*(type *)((common)->bytes + (offset)))
+
+static __always_inline void read_common(struct common *common, u64 sk)
 {
-	u16 family = KREAD(u16, sk, SKC_FAMILY);
-	u64 address = family == AF_INET6 ? KREAD(u32, sk, SKC_V6_DADDR + 12) : KREAD(u32, sk, SKC_DADDR);
-	return address << 32 | KREAD(u16, sk, SKC_DPORT);
+	__builtin_memset(common, 0, sizeof(*common));
+	bpf_probe_read_kernel(common, sizeof(*common), (void *)sk);
 }
 
-static __always_inline u32 listener_of(u64 sk)
+/* Peer address (upper half) and port of a connected socket, both in network order. */
+static __always_inline u64 peer_in(struct common *common)
 {
-	u64 cookie = KREAD(u64, sk, SKC_COOKIE);
+	u64 address = MEMBER(u16, common, SKC_FAMILY) == AF_INET6 ? MEMBER(u32, common, SKC_V6_DADDR + 12)
+								  : MEMBER(u32, common, SKC_DADDR);
+	return address << 32 | MEMBER(u16, common, SKC_DPORT);
+}
+
+static __always_inline u64 cookie_of(u64 sk)
+{
+	return KREAD(u64, sk, SKC_COOKIE);
+}
+
+static __always_inline u32 listener_of(u64 cookie)
+{
 	u32 *index = listeners.lookup(&cookie);
 	return index ? *index : 0;
 }
@@ -392,10 +424,12 @@ static __always_inline void worker_accepted(struct worker *w, u32 index, u64 ent
 	e.result = result;
 	if (result >= 0) {
 		u64 sk = sock_of(result);
-		u64 peer_and_port = peer_of(sk);
+		struct common common;
+		read_common(&common, sk);
+		u64 peer_and_port = peer_in(&common);
 		e.peer = peer_and_port >> 32;
 		e.peer_port = peer_and_port & 0xffff;
-		if (KREAD(u16, sk, SKC_FAMILY) == AF_UNIX)
+		if (MEMBER(u16, &common, SKC_FAMILY) == AF_UNIX)
 			join_client(&e, sk);
 		else
 			join_peer(&e, peer_and_port);
@@ -417,7 +451,7 @@ static __always_inline void worker_returns(u32 wait, u32 fd, long result)
 		worker_ran(w);
 		w->wakeup.flags |= FLAG_RETURNED;
 	}
-	u32 index = wait == WAIT_ACCEPT ? listener_of(sock_of(fd)) : 0;
+	u32 index = wait == WAIT_ACCEPT ? listener_of(cookie_of(sock_of(fd))) : 0;
 	if (index)
 		worker_accepted(w, index, w->entered, result);
 }

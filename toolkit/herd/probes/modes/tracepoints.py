@@ -39,3 +39,7 @@ class Tracepoints(Probe):
     def __init__(self, btf: Btf) -> None:
         super().__init__(btf)
         self.need_tracepoints(*NEEDED)
+
+    def defines(self) -> dict[str, str]:
+        """What a tracepoint is given has a type."""
+        return super().defines() | {"LISTENER_IS_TYPED": "1"}
