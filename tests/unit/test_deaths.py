@@ -157,6 +157,15 @@ def test_what_it_had_in_hand_failed_by_error(shared):
     assert shared.accounts[0] is True
 
 
+def test_its_last_answer_may_not_be_counted_any_more_but_no_more_than_one(shared):
+    shared.count(DEAD, -1, ("served",))
+    assert shared.explained == NOTHING | {"unserved": 1}
+    assert shared.accounts[0]
+    shared.count(DEAD, -1, ("served",))
+    assert shared.explained == NOTHING
+    assert not shared.accounts[0]
+
+
 def test_the_failure_of_another_workers_client_is_not_its(shared):
     accepts = load(shared.path).accepts
     other = accepts[accepts["worker"] != DEAD].iloc[0]

@@ -221,7 +221,7 @@ def _element(command: int, map_fd: int, key: bytes | None, value: ctypes.Array[A
 def open_raw_tracepoint(program: int, name: str | None = None) -> int:
     """Attach a program; returns the link, with which it is detached again.
 
-    :param name: of the tracepoint; none for fentry and fexit, which know where they belong
+    :param name: of the tracepoint; none for what was loaded for its target: fentry, typed raw tracepoints
     """
     text = ctypes.create_string_buffer(name.encode()) if name else None
     address = ctypes.addressof(text) if text is not None else 0

@@ -103,11 +103,20 @@ def _unlogged(recording: Recording, worker: int) -> int:
     return int((recording.accepts["worker"] == worker).sum() - logged)
 
 
+def _uncounted(recording: Recording, death: dict[str, Any]) -> int:
+    """1 if it died between its last answer and the counting of it, else 0."""
+    served = recording.workers["served"][death["worker"]]
+    if death["handed_on"] is not None or death["in_hand"] is None or not served >= 0:
+        return 0
+    accepted = int((recording.accepts["worker"] == death["worker"]).sum())
+    return int(accepted - sum(death["in_hand"].values()) - served == 1)
+
+
 def explained(recording: Recording) -> dict[str, int]:
     """What deaths take off the accounts.
 
     :returns: ``unlogged``: the kernel returned them, and the worker died before it wrote that down;
-        ``unserved``: accepted, and failed; ``lost`` in the accept queue of a dead worker's own listener;
+        ``unserved``: accepted, and failed, or answered and not counted any more; ``lost`` in the accept queue of a dead worker's own listener;
         ``migrated`` from there to another's; ``announced``: arrivals that told of migrated ones. They have no
         peer: the handshake, whose end names it, was another arrival's. Kernels without commit 3864c6ba1e04
         ("tcp: call sk_data_ready() after listener migration", 2026; inet_csk_listen_stop() in
@@ -118,7 +127,8 @@ def explained(recording: Recording) -> dict[str, int]:
     unserved = [death["in_hand"] for death in died] + [death["handed_on"] for death in died[:1]]
     return {
         "unlogged": sum(_unlogged(recording, death["worker"]) for death in died),
-        "unserved": sum(sum(errors.values()) for errors in unserved if errors),
+        "unserved": sum(sum(errors.values()) for errors in unserved if errors)
+        + sum(_uncounted(recording, death) for death in died),
         "lost": sum(sum(queue["lost"].values()) for queue in queues),
         "migrated": sum(sum(queue["migrated"].values()) for queue in queues),
         "announced": int(recording.arrivals["peer_port"].isna().sum()) if queues else 0,

@@ -82,7 +82,8 @@ def _compile() -> str:
 
 def _tracepoints() -> str:
     image = compiled(_functions(*(f"raw_tracepoint__{name}" for name in NEEDED)))
-    refused = [_target(program) for program in image.programs if not _attaches(program)]
+    btf = Btf.vmlinux()
+    refused = [_target(program) for program in image.programs if not _attaches(program, btf)]
     if refused:
         raise HostError(f"the kernel has no raw tracepoint {', '.join(refused)}")
     return f"attached to {', '.join(NEEDED)}"
@@ -96,10 +97,10 @@ def _target(program: ProgramImage) -> str:
     return program.name.partition("__")[2]
 
 
-def _attaches(program: ProgramImage) -> bool:
+def _attaches(program: ProgramImage, btf: Btf) -> bool:
     try:
-        Loaded(Image([], [program])).close()
-    except OSError:
+        Loaded(Image([], [program]), btf).close()
+    except (OSError, HostError):
         return False
     return True
 

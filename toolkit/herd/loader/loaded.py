@@ -17,26 +17,27 @@ from herd.probes.btf import Btf
 
 
 class _Kind(NamedTuple):
-    """What a program is: ``enum bpf_prog_type``, ``enum bpf_attach_type``, and the BTF of what it is for."""
+    """What a program is: ``enum bpf_prog_type``, ``enum bpf_attach_type``, and what BTF calls its target."""
 
     type: int
     attach_type: int = 0
-    function: str | None = None  #: with the target in the place of ``{}``
+    target: str | None = None  #: a function or a tracepoint, with its name in the place of ``{}``
 
 
 _KPROBE, _RAW_TRACEPOINT, _TRACING = 2, 17, 26
+_TYPED: Final = 23  # BPF_TRACE_RAW_TP: the verifier knows the types of the arguments
 _ITERATE: Final = 28  # BPF_TRACE_ITER
 
 #: By the first part of a function's name in C; most are bcc's names, what follows ``__`` is the target.
 _KINDS: Final = {
-    "raw_tracepoint": _Kind(_TRACING, 23, "btf_trace_{}"),
+    "raw_tracepoint": _Kind(_TRACING, _TYPED, "btf_trace_{}"),
     "kfunc": _Kind(_TRACING, 24, "{}"),
     "kretfunc": _Kind(_TRACING, 25, "{}"),
     "entry": _Kind(_KPROBE),
     "return": _Kind(_KPROBE),
     "bpf_iter": _Kind(_TRACING, _ITERATE, "bpf_iter_{}"),
     "walk": _Kind(_RAW_TRACEPOINT),  # attached to nothing: called by BPF_PROG_TEST_RUN
-    "later": _Kind(_TRACING, 23, "btf_trace_{}"),  # when it is asked for
+    "later": _Kind(_TRACING, _TYPED, "btf_trace_{}"),  # when it is asked for
 }
 
 #: Not attached as the image is loaded.
@@ -84,14 +85,14 @@ class Loaded:
             renumber_maps(program.code, numbers),
             name=program.name[:15],
             attach_type=kind.attach_type,
-            attach_btf_id=self._function_id(kind.function.format(target)) if kind.function else 0,
+            attach_btf_id=self._type_id(kind.target.format(target)) if kind.target else 0,
         )
         self._undo.callback(os.close, fd)
 
-    def _function_id(self, function: str) -> int:
-        found = self._btf and self._btf.function_id(function)
+    def _type_id(self, target: str) -> int:
+        found = self._btf and self._btf.target_id(target)
         if not found:
-            raise HostError(f"this kernel's BTF has no function {function}")
+            raise HostError(f"this kernel's BTF has no {target}")
         return found
 
     def attach(self, name: str) -> None:
@@ -102,14 +103,11 @@ class Loaded:
                 kind = "p" if prefix == "entry" else "r"
                 self._undo.push(kprobes.attach(self.fds[name], kind, target, self._kept))
             else:
-                self.links[name] = link = self._link(prefix, target, self.fds[name])
+                self.links[name] = link = self._link(prefix, self.fds[name])
                 self._undo.callback(os.close, link)
 
-    def _link(self, prefix: str, target: str, fd: int) -> int:
-        if prefix == "bpf_iter":
-            return bpf.link(fd, _ITERATE)
-        is_raw = _KINDS[prefix].type == _RAW_TRACEPOINT
-        return bpf.open_raw_tracepoint(fd, target if is_raw else None)
+    def _link(self, prefix: str, fd: int) -> int:
+        return bpf.link(fd, _ITERATE) if prefix == "bpf_iter" else bpf.open_raw_tracepoint(fd)
 
 
 @contextlib.contextmanager

@@ -148,6 +148,10 @@ class Btf:
 
     def function_id(self, name: str) -> int | None:
         """The type id of a kernel function; ``None`` where there is none, or it is inlined everywhere."""
+        return self._find(name, _FUNC)
+
+    def target_id(self, name: str) -> int | None:
+        """The type id of a program's target: a function, or ``btf_trace_`` and the name of a tracepoint."""
         return self._find(name, _FUNC, _TYPEDEF)
 
     def function_arguments(self, name: str) -> int | None:
