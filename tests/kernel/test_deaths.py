@@ -31,7 +31,7 @@ def begin(herd, *args: str, before: tuple[str, ...] = ()):
     process = herd.start("run", *args, "--output", str(output), before=before)
     until(lambda: recorded(output) > 4096 or process.poll() is not None, "some recorded arrivals")
     assert process.poll() is None, process.communicate()
-    # The workers are of the same command; their parent, as old as they are or older, isn't always numbered first.
+    # Workers have their parent's command, and not always higher numbers.
     [workers] = filter(None, map(_children, herd.processes("herd.pool.main")))
     return process, output, workers
 
@@ -87,6 +87,7 @@ def test_connections_in_a_dead_workers_own_queue_are_lost_or_migrated(herd, migr
     [death] = summary["deaths"]
     queue, migrated = death["queue"], sum(death["queue"]["migrated"].values())
     assert death["shares_queue"] is False
+    accepted = len(library.load(output).accepts)  # the worker may have had no time to log its last
     # Stopped while it served one, it had that in hand.
     in_hand = death["in_hand"].pop("ENODATA", 0)
     assert death["in_hand"] == {}
@@ -96,12 +97,12 @@ def test_connections_in_a_dead_workers_own_queue_are_lost_or_migrated(herd, migr
         assert queue["lost"] == summary["connections"]["errors"] == {}
         assert migrated >= 5
         assert "3" not in queue["migrated"]
-        assert summary["accepts"] == 320
+        assert accepted == 320
     else:
         lost = queue["lost"]["ECONNRESET"]
         assert queue == {"migrated": {}, "lost": summary["connections"]["errors"]}
         assert lost >= 5
-        assert summary["accepts"] == 320 - lost
+        assert accepted == 320 - lost
     accounts = law(summary, "established = arrivals = accepts")
     assert accounts["ok"], accounts["detail"]
     told = herd("report", str(output), "--no-picture").stdout

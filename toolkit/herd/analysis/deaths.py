@@ -116,7 +116,8 @@ def explained(recording: Recording) -> dict[str, int]:
     """What deaths take off the accounts.
 
     :returns: ``unlogged``: the kernel returned them, and the worker died before it wrote that down;
-        ``unserved``: accepted, and failed, or answered and not counted any more; ``lost`` in the accept queue of a dead worker's own listener;
+        ``unserved``: accepted, and failed, or answered and not counted any more;
+        ``lost`` in the accept queue of a dead worker's own listener;
         ``migrated`` from there to another's; ``announced``: arrivals that told of migrated ones. They have no
         peer: the handshake, whose end names it, was another arrival's. Kernels without commit 3864c6ba1e04
         ("tcp: call sk_data_ready() after listener migration", 2026; inet_csk_listen_stop() in
