@@ -1,8 +1,8 @@
 """``make bench``: what it costs a saturated server to be observed: by herd, perf, trace-cmd and bpftrace.
 
-In every turn each observer watches a fresh nginx in a network namespace of its own: once saturated by wrk,
-once asked at an even pace. Its cost is what it lacks against nobody watching, in the same turn. As root, on
-an idle machine:
+In every turn, on a fresh nginx in a network namespace of its own, each observer watches between two slices in
+which nobody does: once while wrk saturates the server, once while it is asked at an even pace. Its cost is
+what it lacks against the mean of its two neighbours. As root, on an idle machine:
 
     make bench
     .venv/bin/python benchmarks/overhead.py --turns 1 --print
@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -31,6 +32,7 @@ from _bench import alone, herd_load, wrk_rate
 from _page import machine, options, spread, write
 
 from herd import assembler, bpf
+from herd.analysis.statistics import mean
 from herd.observe import servers
 from herd.observe.listeners import listening
 from herd.probes.events import RECORD
@@ -212,13 +214,12 @@ OBSERVERS = {
 
 
 @contextlib.contextmanager
-def _server() -> Iterator[Watched]:
+def _server() -> Iterator[servers.Running]:
     with (
         tempfile.TemporaryDirectory() as folder,
-        tempfile.TemporaryDirectory() as out,
         servers.running(servers.find("nginx"), Path(folder), workers=2) as running,
     ):
-        yield Watched(running, Path(out))
+        yield running
 
 
 def _worked_ns(watched: Watched) -> int:
@@ -227,17 +228,39 @@ def _worked_ns(watched: Watched) -> int:
     return sum(int(text.split()[0]) for text in texts)
 
 
-def _one(name: str, seconds: float) -> dict[str, float]:
-    """A turn of one observer."""
+def _slice(server: servers.Running, name: str, seconds: float) -> dict[str, float]:
+    """What a server does while it is watched."""
     watch = OBSERVERS[name].watch
-    with _server() as watched, watch(watched) as before:
-        began = _worked_ns(watched)
-        rate = wrk_rate(watched.server.port, seconds, before)
-        cpu_us = (_worked_ns(watched) - began) / 1000 / (rate * seconds)
-    with _server() as watched, watch(watched) as before:
+    with tempfile.TemporaryDirectory() as folder:
+        watched = Watched(server, Path(folder))
+        with watch(watched) as before:
+            began = _worked_ns(watched)
+            rate = wrk_rate(server.port, seconds, before)
+            cpu_us = (_worked_ns(watched) - began) / 1000 / (rate * seconds)
+    with tempfile.TemporaryDirectory() as folder, watch(Watched(server, Path(folder))) as before:
         asks = ("-R", "http", "-r", str(PACE), "-d", f"{seconds}s")
-        answer = herd_load(watched.server.port, *asks, before=before)["latency_us"]["first_byte"]
+        answer = herd_load(server.port, *asks, before=before)["latency_us"]["first_byte"]
     return {"rate": rate, "cpu_us": cpu_us, "p50": answer["p50"], "p99": answer["p99"]}
+
+
+def _turn(names: list[str], seconds: float) -> dict[str, Any]:
+    """By observer: what the server did while it watched, and what on the average just before and after.
+
+    Of one that can't watch: why.
+    """
+    found: dict[str, Any] = {}
+    with _server() as server:
+        before = _slice(server, NOBODY, seconds)
+        for name in names:
+            try:
+                mine = _slice(server, name, seconds)
+            except SystemExit as failure:
+                found[name] = str(failure)
+                continue
+            after = _slice(server, NOBODY, seconds)
+            found[name] = [mine, {key: (before[key] + after[key]) / 2 for key in before}]
+            before = after
+    return found
 
 
 # -- ns an event ----------------------------------------------------------------------------------
@@ -257,11 +280,15 @@ def _programs(pid: int) -> dict[str, tuple[int, int]]:
 
 def _events(seconds: float) -> dict[str, dict[str, float]]:
     """By tracepoint: runs per connection, and ns a run. Nothing else is measured at the same time."""
-    with _server() as watched, probe_process(watched) as probe:
+    with (
+        _server() as server,
+        tempfile.TemporaryDirectory() as folder,
+        probe_process(Watched(server, Path(folder))) as probe,
+    ):
         measuring = bpf.enable_statistics()
         if measuring is None:
             sys.exit("this kernel does not measure BPF programs")
-        connections = wrk_rate(watched.server.port, seconds) * seconds
+        connections = wrk_rate(server.port, seconds) * seconds
         found = _programs(probe.pid)
         os.close(measuring)
     return {
@@ -274,21 +301,27 @@ def _events(seconds: float) -> dict[str, dict[str, float]]:
 # -- the tables -----------------------------------------------------------------------------------
 
 
-def _measure(turns: int, seconds: float) -> tuple[dict[str, list[dict[str, float]]], list[str]]:
-    """The turns of each observer that can watch here, and why the others can't."""
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in OBSERVERS}
+#: A slice of an observer, and the one without.
+Pair = tuple[dict[str, float], dict[str, float]]
+
+
+def _measure(turns: int, seconds: float) -> tuple[dict[str, list[Pair]], list[str]]:
+    """The pairs of each observer that can watch here, and why the others can't."""
+    names = [name for name in OBSERVERS if name != NOBODY]
+    found: dict[str, list[Pair]] = {}
     cannot: list[str] = []
     for turn in range(turns):
-        for name in list(found):
-            print(f"turn {turn + 1} of {turns}: {name}", file=sys.stderr)
-            try:
-                found[name].append(alone(__file__, name, str(seconds)))
-            except SystemExit as failure:
-                if turn:
-                    raise
-                cannot.append(f"{name} ({_why(OBSERVERS[name], str(failure))})")
-                del found[name]
-    return found, cannot
+        print(f"turn {turn + 1} of {turns}", file=sys.stderr)
+        random.Random(turn).shuffle(names)
+        for name, pair in alone(__file__, "turn", str(seconds), *names).items():
+            if not isinstance(pair, str):
+                found.setdefault(name, []).append(tuple(pair))
+            elif turn:
+                sys.exit(f"{name}: {pair}")
+            else:
+                cannot.append(f"{name} ({_why(OBSERVERS[name], pair)})")
+                names = [other for other in names if other != name]
+    return {name: found[name] for name in OBSERVERS if name in found}, cannot
 
 
 def _why(observer: Observer, failure: str) -> str:
@@ -297,35 +330,37 @@ def _why(observer: Observer, failure: str) -> str:
     return failure.strip().splitlines()[-1].strip()
 
 
-def _row(name: str, found: dict[str, list[dict[str, float]]]) -> str:
-    mine, yardstick = found[name], found[NOBODY]
-    cells = [name, OBSERVERS[name].keeps, spread([turn["rate"] for turn in mine], ",.0f")]
-    pairs = list(zip(mine, yardstick, strict=True))
-    costs = [100 * (1 - one["rate"] / other["rate"]) for one, other in pairs]
-    cells.append("" if name == NOBODY else f"{spread(costs, '.1f')} %")
-    more = [100 * (one["cpu_us"] / other["cpu_us"] - 1) for one, other in pairs]
-    cells.append(spread([turn["cpu_us"] for turn in mine], ".0f"))
-    cells.append("" if name == NOBODY else f"{spread(more, '+.1f')} %")
+def _sure(values: list[float], form: str) -> str:
+    found = mean(values)
+    low, high = found.ends
+    return f"{found.estimate:{form}} ({low:{form}} to {high:{form}})"
+
+
+def _row(name: str, pairs: list[Pair]) -> str:
+    fewer = [100 * (1 - mine["rate"] / nobody["rate"]) for mine, nobody in pairs]
+    more = [100 * (mine["cpu_us"] / nobody["cpu_us"] - 1) for mine, nobody in pairs]
+    cells = [name, OBSERVERS[name].keeps, f"{_sure(fewer, '.1f')} %", f"{_sure(more, '+.1f')} %"]
     for figure in ("p50", "p99"):
-        added = [one[figure] - other[figure] for one, other in pairs]
-        values = [turn[figure] for turn in yardstick] if name == NOBODY else added
-        cells.append(spread(values, ".0f" if name == NOBODY else "+.0f"))
+        cells.append(spread([mine[figure] - nobody[figure] for mine, nobody in pairs], "+.0f"))
     return f"| {' | '.join(cells)} |"
 
 
-def _table(
-    found: dict[str, list[dict[str, float]]], cannot: list[str], turns: int, seconds: float
-) -> str:
+def _table(found: dict[str, list[Pair]], cannot: list[str], turns: int, seconds: float) -> str:
     programs = [f"nginx {servers.find('nginx').version()}"]
     absent = f" Could not watch here: {', '.join(cannot)}." if cannot else ""
+    alone = [nobody for pairs in found.values() for _, nobody in pairs]
+    usual = {key: statistics.median(nobody[key] for nobody in alone) for key in alone[0]}
     head = [
-        f"{machine(*programs)} {turns} turns of {seconds:g} s each.{absent} Median (lowest to highest).",
+        f"{machine(*programs)} {turns} turns, slices of {seconds:g} s.{absent} With nobody watching:"
+        f" {usual['rate']:,.0f} connections/s, {usual['cpu_us']:.0f} µs of the server's CPU for each, first"
+        f" byte after {usual['p50']:.0f} µs (p50), {usual['p99']:.0f} µs (p99). Mean (95 % interval); of µs"
+        " the median (lowest to highest).",
         "",
-        "| observer | what it keeps | connections/s | fewer | server's CPU, µs a connection | more"
+        "| observer | what it keeps | fewer connections/s | more of the server's CPU for each"
         " | first byte p50, µs | p99, µs |",
-        "|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|",
     ]
-    return "\n".join([*head, *(_row(name, found) for name in found)])
+    return "\n".join([*head, *(_row(name, pairs) for name, pairs in found.items())])
 
 
 def _events_table(turns: list[dict[str, dict[str, float]]]) -> str:
@@ -347,18 +382,18 @@ def _events_table(turns: list[dict[str, dict[str, float]]]) -> str:
 def main() -> None:
     """Measure, print, and write."""
     parser = options(__doc__)
-    parser.add_argument("--turns", type=int, default=7, help="of every observer (default: 7)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="each time (2)")
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--turns", type=int, default=15, help="of every observer (default: 15)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="each time (1)")
+    parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.one:
-        name, seconds = asked.one
-        one: dict[str, Any] = dict(
-            _one(name, float(seconds)) if name in OBSERVERS else _events(float(seconds))
+        what, seconds, *names = asked.one
+        one: dict[str, Any] = (
+            _events(float(seconds)) if what == "events" else _turn(names, float(seconds))
         )
         print(json.dumps(one))
         return
-    events = [alone(__file__, "events", str(asked.seconds)) for _ in range(asked.turns)]
+    events = [alone(__file__, "events", str(asked.seconds)) for _ in range(min(asked.turns, 5))]
     found = _measure(asked.turns, asked.seconds)
     table = f"{_table(*found, asked.turns, asked.seconds)}\n\n{_events_table(events)}"
     print(table)

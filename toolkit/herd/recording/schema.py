@@ -140,7 +140,8 @@ TABLES: Final[dict[str, Table]] = {
             Column(
                 "entered_ns",
                 "int64",
-                "accept was called, or submitted; a multishot one gave the connection before",
+                "accept was called, or submitted; a multishot one gave the connection before; null where only"
+                " returns are seen: by the tracepoints probe, of a TCP listener",
             ),
             Column("worker", "int32", "number of the worker, from 0"),
             Column("tid", "int32", "its thread id"),
