@@ -181,6 +181,6 @@ def died(kernel: Kernel, outcome: Outcome, kept: Path) -> HerdError:
     panic = [line for line in lines if "Kernel panic" in line or "Out of memory" in line]
     words = "\n".join((panic or lines)[-3:]) or "its console is empty"
     return HerdError(
-        f"the virtual machine ({kernel.release}) died before the run ended:\n{words}",
+        f"the virtual machine ({kernel.release}) died, or hung, before the run ended:\n{words}",
         f"its console: {kept}",
     )

@@ -20,7 +20,7 @@ from herd.kernels import catalog, machine
 from herd.kernels.catalog import Kernel
 from herd.kernels.machine import Machine, Outcome
 from herd.loader import cache
-from herd.recording import write
+from herd.recording import collect, write
 from herd.recording.read import Recording
 from herd.supervisor import Supervisor
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 #: A boot takes 10 s, on a busy machine 30; then Python starts, and the probes are compiled: a minute more.
 _START_S: Final = 180.0
 _BOOTS: Final = 2
+#: Who says nothing for so long before its first connection is stuck. 1,024 workers take a minute to fork.
+_STUCK_S: Final = 300.0
 #: Where in the shared folder the guest keeps what it compiles: emulated, LLVM takes half a minute.
 _CACHE: Final = "cache/herd/bpf"
 #: Its initramfs (10 MiB), and what the runs record.
@@ -85,6 +87,10 @@ def _check_space(scratch: Path) -> None:
         )
 
 
+class _Stuck(Exception):
+    """The guest does nothing any more."""
+
+
 class _Boot:
     """One boot, and the runs in it."""
 
@@ -104,7 +110,8 @@ class _Boot:
         self._progress = progress
         self._picture = picture
         self._timeout = _START_S + sum(config.timeout_s or 0.0 for config in configs)
-        self._started = time.monotonic()
+        self._started = self._said_at = time.monotonic()
+        self._said: tuple[int, str, int, int] | None = None
 
     def run(self) -> list[Result]:
         runs = [as_dict(config) for config in self._configs]
@@ -118,14 +125,18 @@ class _Boot:
             return [self._result(i, outcome, accelerator) for i in range(len(self._configs))]
 
     def _boot(self, command: list[str], supervisor: Supervisor) -> tuple[Outcome, str]:
-        """Boot, and once more if the guest dies before its first connection.
+        """Boot, and once more if the guest dies, or gets stuck, before its first connection.
 
         An emulated one does now and then: as it boots, or as functions get their probes. qemu's CPU may then
         execute an instruction that another CPU is just replacing.
         """
         for _ in range(_BOOTS):
+            self._said, self._said_at = None, time.monotonic()
             with Machine(self._kernel, command, self._share, _environment()) as guest:
-                outcome = guest.wait(lambda guest=guest: self._tick(guest, supervisor))  # type: ignore[misc]
+                try:
+                    outcome = guest.wait(lambda guest=guest: self._tick(guest, supervisor))  # type: ignore[misc]
+                except _Stuck:
+                    outcome = Outcome(None, "", "", guest.console())
             if outcome.status is not None or self._begun():
                 break
         return outcome, guest.accelerator
@@ -133,6 +144,13 @@ class _Boot:
     def _begun(self) -> bool:
         number, _, done, _ = self._told()
         return number > 0 or done > 0
+
+    def _check_that_it_goes_on(self) -> None:
+        now, said = time.monotonic(), self._told()
+        if said != self._said:
+            self._said, self._said_at = said, now
+        elif now - self._said_at > _STUCK_S and not self._begun():
+            raise _Stuck
 
     def _told(self) -> tuple[int, str, int, int]:
         """What the guest last said: the run's number, its stage, how much of how many."""
@@ -150,6 +168,7 @@ class _Boot:
             raise RunTimeout(
                 f"{error.message} (in a virtual machine)", f"its console: {kept}"
             ) from None
+        self._check_that_it_goes_on()
         if not guest.booted:
             seconds = int(time.monotonic() - self._started)
             self._progress(f"booting {self._kernel.release} ({guest.accelerator})", seconds, 0)
@@ -163,6 +182,7 @@ class _Boot:
             recording = self._recording(number, accelerator)
         except OSError as refused:
             return write.disk_full(refused, self._places[number][0])
+        undrawn = collect.draw(recording) if recording and self._picture else None
         error = self._error(number)
         if error is not None:
             if recording:
@@ -172,7 +192,7 @@ class _Boot:
             error.recording = recording
             return error
         if recording is not None:
-            return recording
+            return undrawn or recording
         if outcome.status is None:
             return machine.died(self._kernel, outcome, self._keep_console(outcome.console))
         last = "\n".join(outcome.stderr.strip().splitlines()[-3:])
@@ -193,8 +213,6 @@ class _Boot:
         return from_message(said | {"message": f"{where}: {message}"})
 
     def _recording(self, number: int, accelerator: str) -> Recording | None:
-        from herd import plots
-
         came_back = self._share / str(number)
         if not (came_back / "run.json").exists():
             return None
@@ -205,8 +223,6 @@ class _Boot:
         run["host"] |= {"virtual_machine": guest, "latencies_comparable": accelerator != "tcg"}
         run["config"] = as_dict(self._configs[number])
         write.write_json(aside / "run.json", run)
-        if self._picture:
-            plots.save_into(aside, "overview", Recording(aside))
         write.publish(aside, directory)
         return Recording(directory)
 

@@ -18,7 +18,8 @@ from herd.families import INET, Family
 from herd.traffic.requests import BadAnswer, Request, Unfinished
 from herd.traffic.requests.first_byte import FirstByte
 
-_EVENTS: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+_ANSWER: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+_EVENTS: Final = _ANSWER | select.EPOLLOUT
 _READABLE: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP
 _PENDING: Final = (errno.EINPROGRESS, errno.EALREADY)
 _NOT_BLOCKING: Final = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
@@ -144,13 +145,14 @@ class Client:
         if not pending:
             self._establish(connection)
         if pending or (self._waits and sock.fileno() >= 0):
-            self.epoll.register(fd, _EVENTS)
+            self.epoll.register(fd, _EVENTS if pending else _ANSWER)
 
     def _connect(self, sock: socket.SocketType) -> bool:
         """Whether it isn't established yet: a full queue lets TCP wait; a unix listener's refuses."""
         failed = sock.connect_ex(self.target)
         if failed == errno.EINPROGRESS:
-            # On loopback the handshake is over by now; asking again is cheaper than an epoll set.
+            # On loopback the handshake is over by now; asking again is cheaper than an epoll set. To send at
+            # once would be, too, but then nobody knows whether it was over before.
             failed = sock.connect_ex(self.target)
         if failed and failed not in _PENDING:
             raise OSError(failed, "connect")
