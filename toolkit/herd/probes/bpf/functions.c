@@ -12,7 +12,7 @@
  * brackets the wakeups of workers that are blocked in sigtimedwait. It runs with interrupts on: a timeout of
  * sigtimedwait that an interrupt brings in just these microseconds can't be told apart.
  *
- * Parameters (-D), beside worker.c's: FN_<name>, the number from 1 of each function that this kernel lets us
+ * Parameters (-D), beside those before: FN_<name>, the number from 1 of each function that this kernel lets us
  * probe; ARGS_<name>, how many arguments it has; FENTRY for fentry and fexit, else kprobe and kretprobe.
  */
 

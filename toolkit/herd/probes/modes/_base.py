@@ -11,7 +11,7 @@ from herd.probes.btf import Btf
 if TYPE_CHECKING:
     from herd.loader.loaded import Loaded
 
-#: C name → struct and member whose offset it stands for; used by bpf/worker.c.
+#: C name → struct and member whose offset it stands for; used by bpf/read.c and those after it.
 WORKER_OFFSETS: Final = {
     "SKC_COOKIE": ("sock", "__sk_common.skc_cookie"),
     "SKC_STATE": ("sock", "__sk_common.skc_state"),

@@ -45,6 +45,7 @@ class Functions(Probe):
     sources = (
         "event.h",
         "ring.c",
+        "read.c",
         "worker.c",
         "arrival.c",
         "io_uring.c",

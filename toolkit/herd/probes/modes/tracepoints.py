@@ -28,6 +28,7 @@ class Tracepoints(Probe):
     sources = (
         "event.h",
         "ring.c",
+        "read.c",
         "worker.c",
         "arrival.c",
         "io_uring.c",
