@@ -342,12 +342,6 @@ def test_an_accept_before_the_listener_was_told_is_the_arrivals_without_a_delay(
     assert (found["arrival"], found["queue_delay_ns"]) == (1, None)
 
 
-def test_a_failed_accept_is_no_row(tmp_path):
-    found = table(tmp_path, "accepts", ACCEPTED | {"result": -errno.EAGAIN}, ACCEPTED, ACCEPTED)
-    assert len(found) == 2
-    assert row(tmp_path, "accepts", ACCEPTED | {"result": 0})["worker"] == 2  # 0 is a descriptor
-
-
 def test_without_a_probe_the_workers_own_log_gives_accepts():
     rows = np.zeros(2, POOL.dtype())
     rows["accepted"], rows["peer"], rows["peer_port"] = [5, 6], LOCAL, [40001, 65535]

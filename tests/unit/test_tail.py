@@ -55,8 +55,7 @@ def test_only_what_is_new_is_told(tmp_path: Path):
 
 def test_what_no_arrival_caused_is_not_counted(tmp_path: Path):
     other = wakeup(7, arrival=0), wakeup(7, what=BLOCKED_IN.index("lock"))
-    refused = {"kind": KIND_ACCEPT, "tid": 7, "result": -11}
-    (tmp_path / "events").write_bytes(records(*other, refused))
+    (tmp_path / "events").write_bytes(records(*other))
     assert Tail(tmp_path / "events").news() == {}
 
 

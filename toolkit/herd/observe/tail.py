@@ -56,7 +56,7 @@ class Tail:
 
 
 def _count(events: _Array, tallies: dict[int, Tally]) -> None:
-    accepted = events[(events["kind"] == KIND_ACCEPT) & (events["result"] >= 0)]
+    accepted = events[events["kind"] == KIND_ACCEPT]
     woken = events[(events["kind"] == KIND_WAKEUP) & by_arrival(events)]
     for tid in np.union1d(accepted["tid"], woken["tid"]).tolist():
         tally = tallies.setdefault(tid, Tally())

@@ -195,7 +195,6 @@ def _wakeups(e: _Array, cast: Cast) -> pa.Table:
 
 
 def _accepts(e: _Array, cast: Cast) -> pa.Table:
-    e = e.compress(e["result"] >= 0)
     untold = e["end"] == 0  # or told only after it was accepted
     return _table(
         "accepts",

@@ -39,7 +39,7 @@ struct event {
 	u32 tid;     /* the worker's, or whom a call wakes; 0: who runs a softirq is not its cause */
 	u32 amount;  /* wakeup: ns on a CPU, at most 2^32-1; arrival: accept-queue length */
 	u32 peer;    /* IPv4 address, or the last four bytes of an IPv6 one, network order */
-	s32 result;  /* accept: what the system call returned; call: what the function did */
+	s32 result;  /* accept: the descriptor; call: what the function did */
 	u16 peer_port;   /* network order */
 	u16 cpu;         /* arrival, wakeup, call: the waker's; accept: the worker's */
 	u16 running_cpu; /* wakeup */

@@ -21,7 +21,6 @@ struct worker {
 	u64 on_cpu;
 	u64 maybe_slept; /* see worker_switched_out() */
 	u64 entered;     /* the current accept, where entries are looked at (enter.c) */
-	u64 eagain;      /* accepts that found nothing, in all */
 	u64 was_away; /* when it was woken, it had left its CPU: it runs only once it is switched in */
 };
 BPF_HASH(workers, u32, struct worker, WORKERS);
@@ -278,32 +277,30 @@ static __always_inline void join_peer(struct event *accept, u64 peer_and_port)
 	pending.delete(&key);
 }
 
-/* The current task, a worker, has what accept gave it: a descriptor, or an error. */
+/* The current task, a worker, has what accept gave it: a descriptor, or an error, of which no record is made. */
 static __always_inline void worker_accepted(struct worker *w, u32 index, u64 entered, long result)
 {
-	struct event e = {};
-	e.time = bpf_ktime_get_ns();
+	if (result < 0) {
+		w->wakeup.eagain += result == -EAGAIN;
+		return;
+	}
+	struct event e = {.time = bpf_ktime_get_ns()};
+	struct common common;
+	u64 sk = sock_of(result);
+	read_common(&common, sk);
+	u64 peer_and_port = peer_in(&common);
 	e.begin = entered;
 	e.tid = (u32)bpf_get_current_pid_tgid();
 	e.cpu = bpf_get_smp_processor_id();
 	e.listener = index;
 	e.result = result;
-	if (result >= 0) {
-		u64 sk = sock_of(result);
-		struct common common;
-		read_common(&common, sk);
-		u64 peer_and_port = peer_in(&common);
-		e.peer = peer_and_port >> 32;
-		e.peer_port = peer_and_port & 0xffff;
-		if (MEMBER(u16, &common, SKC_FAMILY) == AF_UNIX)
-			join_client(&e, sk);
-		else
-			join_peer(&e, peer_and_port);
-		w->wakeup.accepts++;
-	} else if (result == -EAGAIN) {
-		w->wakeup.eagain++;
-		w->eagain++;
-	}
+	e.peer = peer_and_port >> 32;
+	e.peer_port = peer_and_port & 0xffff;
+	if (MEMBER(u16, &common, SKC_FAMILY) == AF_UNIX)
+		join_client(&e, sk);
+	else
+		join_peer(&e, peer_and_port);
+	w->wakeup.accepts++;
 	emit(&e, KIND_ACCEPT);
 }
 
