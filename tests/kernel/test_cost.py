@@ -29,8 +29,8 @@ pytestmark = pytest.mark.kernel
 
 #: How many times an empty program's time it may be: one and a half times, and twice, what was measured.
 #: Reading the clock at every task's system call is more than that.
-UNTRACKED = {"sys_enter": 2.2, "sys_exit": 2.2, "sched_switch": 3.3, "sched_waking": 3.3}
-TRACKED = {"sys_enter": 6.0, "sys_exit": 6.0, "sched_switch": 12.0, "sched_waking": 9.0}
+UNTRACKED = {"sys_exit": 1.9, "sched_switch": 2.5, "sched_waking": 1.9}
+TRACKED = {"sys_exit": 2.8, "sched_switch": 12.0, "sched_waking": 9.0}
 ROUNDS = 5
 TURNS = 2000
 RAW_TRACEPOINT = 17

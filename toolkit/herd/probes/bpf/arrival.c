@@ -3,7 +3,7 @@
 
 /* A member of a listener: the mode says how it came by it. */
 #ifdef LISTENER_IS_TYPED
-#define LREAD READ
+#define LREAD TYPED
 #else
 #define LREAD KREAD
 #endif

@@ -9,9 +9,9 @@ BPF_ARRAY(unfollowed, u64, 1);
 
 RAW_TRACEPOINT_PROBE(sched_process_fork)
 {
-	if (!is_tracked(READ(u32, ctx->args[0], TASK_PID)))
+	if (!is_tracked(TYPED(u32, ctx->args[0], TASK_PID)))
 		return 0;
-	u32 tid = READ(u32, ctx->args[1], TASK_PID);
+	u32 tid = TYPED(u32, ctx->args[1], TASK_PID);
 	int word_index = tid >> 6, zero = 0;
 	u64 *word = tracked.lookup(&word_index);
 	u64 *missed = unfollowed.lookup(&zero);
@@ -28,7 +28,7 @@ RAW_TRACEPOINT_PROBE(sched_process_fork)
 
 RAW_TRACEPOINT_PROBE(sched_process_exit)
 {
-	u32 tid = READ(u32, ctx->args[0], TASK_PID);
+	u32 tid = TYPED(u32, ctx->args[0], TASK_PID);
 	struct worker *w = find_worker(tid);
 	if (!w)
 		return 0;

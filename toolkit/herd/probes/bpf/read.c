@@ -19,7 +19,7 @@
  * The same where the verifier knows the type of `base`: a tracepoint's argument, the current task, what one of
  * their members points to. It is read in place, which takes a nanosecond, not 45.
  */
-#define READ(type, base, offset)                                                         \
+#define TYPED(type, base, offset)                                                        \
 	({                                                                               \
 		u64 value_;                                                              \
 		asm volatile("%0 = *(" #type " *)(%1 + %2)" : "=r"(value_) : "r"(base), "i"(offset)); \
@@ -84,7 +84,7 @@ static __always_inline u64 this_task(void)
 
 static __always_inline u64 registers_of(u64 task)
 {
-	return READ(u64, task, TASK_STACK) + REGISTERS;
+	return TYPED(u64, task, TASK_STACK) + REGISTERS;
 }
 
 /* The system call that a task is in. */
@@ -102,9 +102,9 @@ static __always_inline u32 fd_in(u64 task)
 /* What is behind one of a task's descriptors: struct socket, struct eventpoll. */
 static __always_inline u64 behind(u64 task, u32 fd)
 {
-	u64 files = READ(u64, task, TASK_FILES);
-	u64 table = READ(u64, files, FILES_FDT);
-	u64 array = READ(u64, table, FDTABLE_FD);
+	u64 files = TYPED(u64, task, TASK_FILES);
+	u64 table = TYPED(u64, files, FILES_FDT);
+	u64 array = TYPED(u64, table, FDTABLE_FD);
 	u64 file = KREAD(u64, array, fd * 8);
 	return KREAD(u64, file, FILE_PRIVATE_DATA);
 }

@@ -13,9 +13,9 @@ RAW_TRACEPOINT_PROBE(sk_data_ready)
 	if (!open)
 		return 0;
 	open->arrival = 0;
-	if (READ(u8, sk, SKC_STATE) != BPF_TCP_LISTEN)
+	if (TYPED(u8, sk, SKC_STATE) != BPF_TCP_LISTEN)
 		return 0;
-	u32 index = listener_of(READ(u64, sk, SKC_COOKIE));
+	u32 index = listener_of(TYPED(u64, sk, SKC_COOKIE));
 	if (index)
 		arrival_opens(open, sk, index);
 	else

@@ -163,7 +163,7 @@ static __always_inline void find_cause(struct event *e, u64 task, struct window 
  */
 static __always_inline void worker_waking(u64 task, struct window *open)
 {
-	u32 tid = READ(u32, task, TASK_PID);
+	u32 tid = TYPED(u32, task, TASK_PID);
 	struct worker *w = find_worker(tid);
 	if (!w)
 		return;
@@ -184,7 +184,7 @@ static __always_inline void worker_waking(u64 task, struct window *open)
 		worker_emit(w, time, w->maybe_slept > time ? w->maybe_slept : now);
 	w->on_cpu = 0;
 	w->maybe_slept = 0;
-	w->was_away = !READ(u32, task, TASK_ON_CPU);
+	w->was_away = !TYPED(u32, task, TASK_ON_CPU);
 	w->wakeup = e;
 	w->wakeup.time = now; /* last: from here on it is open */
 }
