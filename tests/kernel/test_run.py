@@ -185,6 +185,13 @@ def test_bpftrace_counts_the_same_wakeups(herd, strategy, woken):
     assert stacks.woken_by_sockets(tids) == summary["wakeups"]["total"] == woken
 
 
+@pytest.mark.parametrize("strategy", ["accept", "select", "poll", "epoll"])
+def test_what_a_worker_waits_in_is_what_its_strategy_calls(herd, strategy):
+    """From its first sleep on, which began before it was tracked."""
+    summary = herd.run("-s", strategy, "-n", "2", "-c", "7", "--rate", "settled")
+    assert set(library.load(summary["run"]).caused["blocked_in"]) == {strategy}
+
+
 def test_the_kernels_own_counters_agree(herd):
     """Switches by getrusage of each worker against the probe's wakeups; ``ss`` knows the listener."""
     summary = herd.run("-s", "accept", "-n", "4", "-c", "200", "--rate", "settled")

@@ -29,6 +29,7 @@ _ARRAY: Final = 2
 _RAW_TRACEPOINT: Final = 17
 _GET_CURRENT_TASK: Final = 35
 _PROBE_READ: Final = 4
+_UNKNOWN: Final = "this kernel doesn't tell where a system call's registers are"
 
 
 def distance(stack: int) -> int:
@@ -39,8 +40,18 @@ def distance(stack: int) -> int:
     system call that ends tells it: ``sys_exit`` is given the registers, and the task's stack is known.
 
     :param stack: offset of that member
-    :raises OSError: the kernel refuses the program
+    :raises HostError: the kernel doesn't tell
     """
+    try:
+        found = _measured(stack)
+    except OSError as error:
+        raise HostError(f"{_UNKNOWN}: {error.strerror}") from error
+    if not found:
+        raise HostError(_UNKNOWN)
+    return found
+
+
+def _measured(stack: int) -> int:
     with contextlib.ExitStack() as undo:
         found = bpf.create_map("registers", _ARRAY, value_bytes=8)
         undo.callback(os.close, found)
@@ -48,11 +59,7 @@ def distance(stack: int) -> int:
         undo.callback(os.close, program)
         # To attach it is a system call that ends.
         undo.callback(os.close, bpf.open_raw_tracepoint(program, "sys_exit"))
-        os.getppid()
-        value = int.from_bytes(bpf.lookup(found, bytes(4), 8) or b"", "little")
-    if not value:
-        raise HostError("this kernel doesn't tell where a system call's registers are")
-    return value
+        return int.from_bytes(bpf.lookup(found, bytes(4), 8) or b"", "little")
 
 
 def _program(stack: int, found: int) -> list[Instruction | str]:
