@@ -166,6 +166,11 @@ def test_its_last_answer_may_not_be_counted_any_more_but_no_more_than_one(shared
     assert not shared.accounts[0]
 
 
+def test_one_that_does_not_count_what_it_serves_has_left_nothing_uncounted(shared):
+    shared.edit("workers", lambda rows: [row.update(served=None) for row in rows])
+    assert shared.explained == NOTHING
+
+
 def test_the_failure_of_another_workers_client_is_not_its(shared):
     accepts = load(shared.path).accepts
     other = accepts[accepts["worker"] != DEAD].iloc[0]

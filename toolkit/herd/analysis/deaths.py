@@ -105,8 +105,10 @@ def _unlogged(recording: Recording, worker: int) -> int:
 
 def _uncounted(recording: Recording, death: dict[str, Any]) -> int:
     """1 if it died between its last answer and the counting of it, else 0."""
+    import pandas as pd
+
     served = recording.workers["served"][death["worker"]]
-    if death["handed_on"] is not None or death["in_hand"] is None or not served >= 0:
+    if pd.isna(served) or death["in_hand"] is None or death["handed_on"] is not None:
         return 0
     accepted = int((recording.accepts["worker"] == death["worker"]).sum())
     return int(accepted - sum(death["in_hand"].values()) - served == 1)

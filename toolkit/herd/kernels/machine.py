@@ -152,11 +152,11 @@ class Machine:
 
         :param check: called about ten times a second; what it raises ends the wait
         """
-        status = self._share / "status"
-        while not status.exists() and self._process.poll() is None:
+        # Not whether the file is there: it is, before the guest has written into it.
+        while not self._text("status").endswith("\n") and self._process.poll() is None:
             check()
             time.sleep(_POLL_S)
-        code = status.read_text().strip() if status.exists() else ""
+        code = self._text("status").strip()
         return Outcome(
             int(code) if code else None, self._text("stdout"), self._text("stderr"), self.console()
         )
