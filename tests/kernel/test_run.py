@@ -192,6 +192,17 @@ def test_what_a_worker_waits_in_is_what_its_strategy_calls(herd, strategy):
     assert set(library.load(summary["run"]).caused["blocked_in"]) == {strategy}
 
 
+def test_accepts_are_joined_to_their_arrivals_through_a_long_queue(herd):
+    """More wait at once than the probes' quick table has room for without two in one place (pending.c)."""
+    burst = ("--pattern", "bursts", "--burst", "2000", "--backlog", "4096", "--work", "50")
+    summary = herd.run("-s", "accept", "-n", "1", "-c", "2000", *burst)
+    run = library.load(summary["run"])
+    assert run.arrivals["queue_length"].max() > 500
+    joined = run.accepts.merge(run.arrivals, on=["peer", "peer_port"], suffixes=("", "_told"))
+    assert len(joined) == 2000
+    assert (joined["arrival"] == joined["arrival_told"]).all()
+
+
 def test_the_kernels_own_counters_agree(herd):
     """Switches by getrusage of each worker against the probe's wakeups; ``ss`` knows the listener."""
     summary = herd.run("-s", "accept", "-n", "4", "-c", "200", "--rate", "settled")

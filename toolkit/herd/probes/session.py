@@ -89,7 +89,7 @@ class Session:
 
     def begin(self) -> None:
         """Forget the run before: counts begin at 0, arrivals at 1."""
-        for name in ("workers", "listeners", "pending", "requests", "sequence", "tally"):
+        for name in ("workers", "listeners", "recent", "pending", "requests", "sequence", "tally"):
             self._maps[name].clear()
         self.ring.kept = 0
         self.probe.begin(self._loaded)

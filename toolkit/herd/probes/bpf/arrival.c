@@ -62,9 +62,8 @@ static __always_inline u64 client_arrives(u64 now)
 
 static __always_inline u64 named_peer_arrives(struct window *open, u32 index, u64 now)
 {
-	struct pending_key key = {.peer_and_port = open->peer_and_port, .listener = index};
 	struct pending value = {.arrival = next_arrival(), .time = now};
-	pending.update(&key, &value);
+	remember(pending_key(open->peer_and_port, index), &value);
 	return value.arrival;
 }
 

@@ -30,20 +30,6 @@ BPF_ARRAY(tracked, u64, PID_WORDS);
 
 BPF_HASH(listeners, u64, u32, LISTENERS); /* socket cookie -> index from 1 */
 
-/* The arrival that an accept will return, by listener and peer. */
-struct pending_key {
-	u64 peer_and_port;
-	u64 listener;
-};
-struct pending {
-	u64 arrival;
-	u64 time;
-};
-BPF_TABLE("lru_hash", struct pending_key, struct pending, pending, 131072);
-
-/* The same of unix clients, which have no name: by the client's socket, from its connect on. */
-BPF_TABLE("lru_hash", u64, struct pending, connecting, 16384);
-
 BPF_ARRAY(sequence, u64, 1);
 
 static __always_inline struct window *this_window(void)
@@ -268,13 +254,10 @@ static __always_inline void join_client(struct event *accept, u64 sk)
 
 static __always_inline void join_peer(struct event *accept, u64 peer_and_port)
 {
-	struct pending_key key = {.peer_and_port = peer_and_port, .listener = accept->listener};
-	struct pending *from = pending.lookup(&key);
-	if (!from)
-		return;
-	accept->arrival = from->arrival;
-	accept->end = from->time;
-	pending.delete(&key);
+	struct pending from = {};
+	recall(pending_key(peer_and_port, accept->listener), &from);
+	accept->arrival = from.arrival;
+	accept->end = from.time;
 }
 
 /* The current task, a worker, has what accept gave it: a descriptor, or an error, of which no record is made. */

@@ -46,6 +46,7 @@ class Functions(Probe):
         "event.h",
         "ring.c",
         "read.c",
+        "pending.c",
         "worker.c",
         "arrival.c",
         "io_uring.c",

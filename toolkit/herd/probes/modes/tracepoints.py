@@ -29,6 +29,7 @@ class Tracepoints(Probe):
         "event.h",
         "ring.c",
         "read.c",
+        "pending.c",
         "worker.c",
         "arrival.c",
         "io_uring.c",
