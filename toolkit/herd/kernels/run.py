@@ -87,6 +87,15 @@ def _check_space(scratch: Path) -> None:
         )
 
 
+#: Of a guest: the run's number, its stage, how much of how many.
+_Said = tuple[int, str, int, int]
+
+
+def _begun(said: _Said) -> bool:
+    number, _, done, _ = said
+    return number > 0 or done > 0
+
+
 class _Stuck(Exception):
     """The guest does nothing any more."""
 
@@ -111,7 +120,7 @@ class _Boot:
         self._picture = picture
         self._timeout = _START_S + sum(config.timeout_s or 0.0 for config in configs)
         self._started = self._said_at = time.monotonic()
-        self._said: tuple[int, str, int, int] | None = None
+        self._said: _Said | None = None
 
     def run(self) -> list[Result]:
         runs = [as_dict(config) for config in self._configs]
@@ -137,23 +146,19 @@ class _Boot:
                     outcome = guest.wait(lambda guest=guest: self._tick(guest, supervisor))  # type: ignore[misc]
                 except _Stuck:
                     outcome = Outcome(None, "", "", guest.console())
-            if outcome.status is not None or self._begun():
+            if outcome.status is not None or _begun(self._told()):
                 break
         return outcome, guest.accelerator
 
-    def _begun(self) -> bool:
-        number, _, done, _ = self._told()
-        return number > 0 or done > 0
-
-    def _check_that_it_goes_on(self) -> None:
-        now, said = time.monotonic(), self._told()
+    def _check_that_it_goes_on(self, said: _Said) -> None:
+        now = time.monotonic()
         if said != self._said:
             self._said, self._said_at = said, now
-        elif now - self._said_at > _STUCK_S and not self._begun():
+        elif now - self._said_at > _STUCK_S and not _begun(said):
             raise _Stuck
 
-    def _told(self) -> tuple[int, str, int, int]:
-        """What the guest last said: the run's number, its stage, how much of how many."""
+    def _told(self) -> _Said:
+        """What the guest last said."""
         try:
             number, what, done, total = json.loads((self._share / "progress").read_text())
         except (OSError, ValueError):
@@ -168,12 +173,13 @@ class _Boot:
             raise RunTimeout(
                 f"{error.message} (in a virtual machine)", f"its console: {kept}"
             ) from None
-        self._check_that_it_goes_on()
+        said = self._told()
+        self._check_that_it_goes_on(said)
         if not guest.booted:
             seconds = int(time.monotonic() - self._started)
             self._progress(f"booting {self._kernel.release} ({guest.accelerator})", seconds, 0)
             return
-        number, what, done, total = self._told()
+        number, what, done, total = said
         where = f" {number + 1} of {len(self._configs)}" if len(self._configs) > 1 else ""
         self._progress(f"{self._kernel.series}{where}: {what}", done, total)
 
