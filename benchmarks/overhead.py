@@ -44,7 +44,6 @@ BPFTRACE_EVENTS = "tracepoint:sched:sched_waking,tracepoint:sched:sched_switch"
 
 #: What the tracepoint probe is attached to.
 TRACEPOINTS = "sk_data_ready inet_sock_set_state softirq_exit sched_waking sched_switch sys_exit"
-RAW_TRACEPOINT = 17
 
 TRACING_ON = Path("/sys/kernel/tracing/tracing_on")
 
@@ -132,7 +131,7 @@ def empty_programs(_: Watched) -> Iterator[list[str]]:
     """What no observer by these tracepoints can do without: BPF programs that return at once."""
     code = assembler.assemble([assembler.do(assembler.R0, "=", 0), assembler.leave()])
     with contextlib.ExitStack() as undo:
-        program = bpf.load(RAW_TRACEPOINT, code, name="empty")
+        program = bpf.load(bpf.RAW_TRACEPOINT, code, name="empty")
         undo.callback(os.close, program)
         for name in TRACEPOINTS.split():
             undo.callback(os.close, bpf.open_raw_tracepoint(program, name))
@@ -222,22 +221,28 @@ def _server() -> Iterator[servers.Running]:
         yield running
 
 
-def _worked_ns(watched: Watched) -> int:
+@contextlib.contextmanager
+def _watching(server: servers.Running, name: str) -> Iterator[list[str]]:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        OBSERVERS[name].watch(Watched(server, Path(folder))) as before,
+    ):
+        yield before
+
+
+def _worked_ns(server: servers.Running) -> int:
     """Time that the server's workers have had on CPUs, the kernel's work for them included."""
-    texts = [Path(f"/proc/{pid}/schedstat").read_text() for pid in watched.server.workers]
+    texts = [Path(f"/proc/{pid}/schedstat").read_text() for pid in server.workers]
     return sum(int(text.split()[0]) for text in texts)
 
 
 def _slice(server: servers.Running, name: str, seconds: float) -> dict[str, float]:
     """What a server does while it is watched."""
-    watch = OBSERVERS[name].watch
-    with tempfile.TemporaryDirectory() as folder:
-        watched = Watched(server, Path(folder))
-        with watch(watched) as before:
-            began = _worked_ns(watched)
-            rate = wrk_rate(server.port, seconds, before)
-            cpu_us = (_worked_ns(watched) - began) / 1000 / (rate * seconds)
-    with tempfile.TemporaryDirectory() as folder, watch(Watched(server, Path(folder))) as before:
+    with _watching(server, name) as before:
+        began = _worked_ns(server)
+        rate = wrk_rate(server.port, seconds, before)
+        cpu_us = (_worked_ns(server) - began) / 1000 / (rate * seconds)
+    with _watching(server, name) as before:
         asks = ("-R", "http", "-r", str(PACE), "-d", f"{seconds}s")
         answer = herd_load(server.port, *asks, before=before)["latency_us"]["first_byte"]
     return {"rate": rate, "cpu_us": cpu_us, "p50": answer["p50"], "p99": answer["p99"]}
@@ -348,8 +353,8 @@ def _row(name: str, pairs: list[Pair]) -> str:
 def _table(found: dict[str, list[Pair]], cannot: list[str], turns: int, seconds: float) -> str:
     programs = [f"nginx {servers.find('nginx').version()}"]
     absent = f" Could not watch here: {', '.join(cannot)}." if cannot else ""
-    alone = [nobody for pairs in found.values() for _, nobody in pairs]
-    usual = {key: statistics.median(nobody[key] for nobody in alone) for key in alone[0]}
+    unwatched = [nobody for pairs in found.values() for _, nobody in pairs]
+    usual = {key: statistics.median(nobody[key] for nobody in unwatched) for key in unwatched[0]}
     head = [
         f"{machine(*programs)} {turns} turns, slices of {seconds:g} s.{absent} With nobody watching:"
         f" {usual['rate']:,.0f} connections/s, {usual['cpu_us']:.0f} µs of the server's CPU for each, first"

@@ -33,7 +33,6 @@ UNTRACKED = {"sys_exit": 1.9, "sched_switch": 2.5, "sched_waking": 1.9}
 TRACKED = {"sys_exit": 2.8, "sched_switch": 12.0, "sched_waking": 9.0}
 ROUNDS = 5
 TURNS = 2000
-RAW_TRACEPOINT = 17
 CAPACITY = 16
 #: In a process of its own, what is compiled goes into the cache, and LLVM not into the tests' process.
 COMPILE = f"""
@@ -55,7 +54,7 @@ class Programs:
             self._undo.callback(self.session.close)
             code = assembler.assemble([assembler.do(R0, "=", 0), assembler.leave()])
             for name in UNTRACKED:
-                self._empty[name] = program = bpf.load(RAW_TRACEPOINT, code, name="empty")
+                self._empty[name] = program = bpf.load(bpf.RAW_TRACEPOINT, code, name="empty")
                 self._undo.callback(os.close, program)
                 self._undo.callback(os.close, bpf.open_raw_tracepoint(program, name))
             measuring = bpf.enable_statistics()

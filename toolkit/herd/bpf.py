@@ -22,6 +22,8 @@ _LINK_CREATE: Final = 28
 _ENABLE_STATS: Final = 32
 _ITER_CREATE: Final = 33
 _INSTRUCTION_BYTES: Final = 8
+ARRAY: Final = 2  #: BPF_MAP_TYPE_ARRAY
+RAW_TRACEPOINT: Final = 17  #: BPF_PROG_TYPE_RAW_TRACEPOINT
 _LOG_BYTES: Final = 1 << 24
 #: What the verifier says last of every program, whether it takes it or not.
 _STATISTICS: Final = ("processed ", "verification time ", "stack depth ")

@@ -24,7 +24,7 @@ class _Kind(NamedTuple):
     target: str | None = None  #: a function or a tracepoint, with its name in the place of ``{}``
 
 
-_KPROBE, _RAW_TRACEPOINT, _TRACING = 2, 17, 26
+_KPROBE, _TRACING = 2, 26
 _TYPED: Final = 23  # BPF_TRACE_RAW_TP: the verifier knows the types of the arguments
 _ITERATE: Final = 28  # BPF_TRACE_ITER
 
@@ -36,7 +36,7 @@ _KINDS: Final = {
     "entry": _Kind(_KPROBE),
     "return": _Kind(_KPROBE),
     "bpf_iter": _Kind(_TRACING, _ITERATE, "bpf_iter_{}"),
-    "walk": _Kind(_RAW_TRACEPOINT),  # attached to nothing: called by BPF_PROG_TEST_RUN
+    "walk": _Kind(bpf.RAW_TRACEPOINT),  # attached to nothing: called by BPF_PROG_TEST_RUN
     "later": _Kind(_TRACING, _TYPED, "btf_trace_{}"),  # when it is asked for
 }
 

@@ -25,8 +25,6 @@ from herd.assembler import (
 )
 from herd.errors import HostError
 
-_ARRAY: Final = 2
-_RAW_TRACEPOINT: Final = 17
 _GET_CURRENT_TASK: Final = 35
 _PROBE_READ: Final = 4
 _UNKNOWN: Final = "this kernel doesn't tell where a system call's registers are"
@@ -53,9 +51,9 @@ def distance(stack: int) -> int:
 
 def _measured(stack: int) -> int:
     with contextlib.ExitStack() as undo:
-        found = bpf.create_map("registers", _ARRAY, value_bytes=8)
+        found = bpf.create_map("registers", bpf.ARRAY, value_bytes=8)
         undo.callback(os.close, found)
-        program = bpf.load(_RAW_TRACEPOINT, assemble(_program(stack, found)), name="registers")
+        program = bpf.load(bpf.RAW_TRACEPOINT, assemble(_program(stack, found)), name="registers")
         undo.callback(os.close, program)
         # To attach it is a system call that ends.
         undo.callback(os.close, bpf.open_raw_tracepoint(program, "sys_exit"))

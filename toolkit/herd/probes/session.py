@@ -15,7 +15,7 @@ from herd.loader.loaded import Loaded
 from herd.probes.btf import Btf
 from herd.probes.cost import Cost
 from herd.probes.events import EVENT, still_open
-from herd.probes.modes import Probe
+from herd.probes.modes import SOURCES, Probe
 from herd.probes.ring import Ring
 
 _BPF: Final = Path(__file__).parent / "bpf"
@@ -61,19 +61,19 @@ class Session:
             "RING_PAGES": str(_RING_PAGES),
         }
         # bcc rewrites map operations in the main file only, so the files are joined, not included.
-        sources = (*mode.sources, *(("follow.c",) if follow else ()))
+        sources = (*SOURCES, mode.source, *(("follow.c",) if follow else ()))
         text = "".join(f'#line 1 "{name}"\n{(_BPF / name).read_text()}' for name in sources)
         image = cache.get(text, defines)
         try:
             self._loaded = Loaded(image, btf, kept=capacity + _SPARE_RETURNS)
+            if mode.sees_entries:
+                self.look_at_entries()
         except OSError as error:
             raise HostError(
                 f"the {mode.name} probe could not be loaded: {error.strerror}", "herd doctor"
             ) from error
         self._maps = self._loaded.maps
         self._check_layout()
-        if mode.sees_entries:
-            self.look_at_entries()
         self._cost = Cost(self._loaded.fds.values()) if follow else None
         self._cookies: list[int] = []
         self.programs = self._loaded.fds  #: descriptors, by name in C

@@ -18,7 +18,6 @@ from herd.strategies.reuseport import Reuseport
 
 _SO_ATTACH_REUSEPORT_EBPF: Final = 52
 _PROGRAM: Final = 21  # BPF_PROG_TYPE_SK_REUSEPORT
-_ARRAY: Final = 2  # BPF_MAP_TYPE_ARRAY
 _SOCKETS: Final = 20  # BPF_MAP_TYPE_REUSEPORT_SOCKARRAY
 _MMAPABLE: Final = 1 << 10  # BPF_F_MMAPABLE
 _RANDOM: Final = 7  # bpf_get_prandom_u32()
@@ -116,7 +115,7 @@ class Chooser:
             self._sockets = bpf.create_map("herd_sockets", _SOCKETS, value_bytes=8, entries=_ROOM)
             undo.callback(os.close, self._sockets)
             self._state = bpf.create_map(
-                "herd_state", _ARRAY, value_bytes=_STATE_BYTES, flags=_MMAPABLE
+                "herd_state", bpf.ARRAY, value_bytes=_STATE_BYTES, flags=_MMAPABLE
             )
             undo.callback(os.close, self._state)
             memory = undo.enter_context(mmap.mmap(self._state, _STATE_BYTES))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from herd.discover import modules, named
-from herd.probes.modes._base import Probe
+from herd.probes.modes._base import SOURCES, Probe
 
-__all__ = ["Probe", "find", "names"]
+__all__ = ["SOURCES", "Probe", "find", "names"]
 
 
 def names() -> list[str]:

@@ -32,6 +32,19 @@ WORKER_OFFSETS: Final = {
     "SOCKET_SK": ("socket", "sk"),
 }
 
+#: C files in bpf/ of every mode, in the order in which they are joined.
+SOURCES: Final = (
+    "event.h",
+    "ring.c",
+    "read.c",
+    "pending.c",
+    "worker.c",
+    "arrival.c",
+    "io_uring.c",
+    "life.c",
+    "enter.c",
+)
+
 
 class Probe:
     """One way to see arrivals, wakeups and accepts, on this kernel.
@@ -45,7 +58,7 @@ class Probe:
     name: ClassVar[str]
     summary: ClassVar[str]
     rank: ClassVar[int]  #: ``auto`` tries the lowest first
-    sources: ClassVar[tuple[str, ...]]  #: C files in bpf/, in the order in which they are joined
+    source: ClassVar[str]  #: its own C file in bpf/, which comes after :data:`SOURCES`
     offsets: ClassVar[dict[str, tuple[str, str]]] = WORKER_OFFSETS
     #: Whether it must see system calls begin, which makes each a little slower.
     sees_entries: ClassVar[bool] = False

@@ -42,18 +42,7 @@ class Functions(Probe):
     name = "functions"
     summary = "fentry/fexit or kprobes on sock_def_readable, the wake functions, inet_csk_accept"
     rank = 10
-    sources = (
-        "event.h",
-        "ring.c",
-        "read.c",
-        "pending.c",
-        "worker.c",
-        "arrival.c",
-        "io_uring.c",
-        "life.c",
-        "enter.c",
-        "functions.c",
-    )
+    source = "functions.c"
     sees_entries = True  # herd path counts the calls since accept was called
     offsets = WORKER_OFFSETS | {
         "SK_WQ": ("sock", "sk_wq"),

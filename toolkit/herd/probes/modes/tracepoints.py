@@ -25,18 +25,7 @@ class Tracepoints(Probe):
     name = "tracepoints"
     summary = "raw tracepoints: sk_data_ready, sched_waking, sched_switch, system calls"
     rank = 20
-    sources = (
-        "event.h",
-        "ring.c",
-        "read.c",
-        "pending.c",
-        "worker.c",
-        "arrival.c",
-        "io_uring.c",
-        "life.c",
-        "enter.c",
-        "tracepoints.c",
-    )
+    source = "tracepoints.c"
 
     def __init__(self, btf: Btf) -> None:
         super().__init__(btf)
