@@ -22,11 +22,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from _bench import alone, herd_load, wrk_rate
 from _page import machine, options, spread, write
@@ -36,14 +37,13 @@ from herd.analysis.statistics import mean
 from herd.observe import servers
 from herd.observe.listeners import listening
 from herd.probes.events import RECORD
+from herd.probes.modes.tracepoints import SCHEDULING
 from herd.process import Child, Message
 
 NOBODY = "nobody"
 PACE = 1000  # connections per second, at which an answer's time is taken
 BPFTRACE_EVENTS = "tracepoint:sched:sched_waking,tracepoint:sched:sched_switch"
 
-#: What the tracepoint probe is attached to.
-TRACEPOINTS = "sk_data_ready inet_sock_set_state softirq_exit sched_waking sched_switch sys_exit"
 
 TRACING_ON = Path("/sys/kernel/tracing/tracing_on")
 
@@ -99,10 +99,10 @@ def _answer(probe: Child, order: Message) -> Message:
 
 
 @contextlib.contextmanager
-def probe_process(watched: Watched) -> Iterator[Child]:
+def probe_process(mode: str, watched: Watched) -> Iterator[Child]:
     """The process that ``herd run`` starts, told of these workers; it must lose nothing."""
     probe = Child("probe", "herd.probes.main")
-    _answer(probe, {"probe": "auto", "capacity": 64, "follow": False})
+    _answer(probe, {"probe": mode, "capacity": 64, "follow": False})
     raw = watched.folder / "events"
     _answer(probe, {"do": "record", "events": str(raw)})
     cookies = [found.cookie for found in listening() if found.port == watched.server.port]
@@ -120,20 +120,20 @@ def probe_process(watched: Watched) -> Iterator[Child]:
 
 
 @contextlib.contextmanager
-def herd_run(watched: Watched) -> Iterator[list[str]]:
+def herd_run(mode: str, watched: Watched) -> Iterator[list[str]]:
     """What a run has, without what starts its own workers and clients."""
-    with probe_process(watched):
+    with probe_process(mode, watched):
         yield []
 
 
 @contextlib.contextmanager
-def empty_programs(_: Watched) -> Iterator[list[str]]:
+def empty_programs(tracepoints: Sequence[str], _: Watched) -> Iterator[list[str]]:
     """What no observer by these tracepoints can do without: BPF programs that return at once."""
     code = assembler.assemble([assembler.do(assembler.R0, "=", 0), assembler.leave()])
     with contextlib.ExitStack() as undo:
         program = bpf.load(bpf.RAW_TRACEPOINT, code, name="empty")
         undo.callback(os.close, program)
-        for name in TRACEPOINTS.split():
+        for name in tracepoints:
             undo.callback(os.close, bpf.open_raw_tracepoint(program, name))
         yield []
 
@@ -184,8 +184,11 @@ OBSERVERS = {
     for observer in (
         Observer(NOBODY, "", lambda _: contextlib.nullcontext([])),
         Observer("herd observe", "each wakeup with its cause, each accept", herd_observe),
-        Observer("herd run's probes", "the same", herd_run),
-        Observer("empty programs, as many", "nothing", empty_programs),
+        Observer("herd run's probes", "the same", partial(herd_run, "light")),
+        Observer("empty programs, as many", "nothing", partial(empty_programs, SCHEDULING)),
+        Observer(
+            "herd run --probe tracepoints", "also accepts in vain", partial(herd_run, "tracepoints")
+        ),
         Observer(
             "perf record -e 'sched:*'", "each event of the scheduler", perf("sched:*"), "perf"
         ),
@@ -271,11 +274,18 @@ def _turn(names: list[str], seconds: float) -> dict[str, Any]:
 # -- ns an event ----------------------------------------------------------------------------------
 
 
+#: By ``enum bpf_attach_type``.
+_PEER_NAMES: Final = {"29": "accept (getpeername)", "30": "accept (getpeername, IPv6)"}
+
+
 def _programs(pid: int) -> dict[str, tuple[int, int]]:
-    """By tracepoint: how often a process's program ran, and for how many ns, as the kernel measured it."""
+    """By what calls it: how often a process's program ran, and for how many ns, as the kernel measured it."""
     texts = [info.read_text() for info in Path(f"/proc/{pid}/fdinfo").iterdir()]
     facts = [dict(re.findall(r"^(\w+):\s*(\S+)", text, re.MULTILINE)) for text in texts]
     names = {fact["prog_id"]: fact["tp_name"] for fact in facts if "tp_name" in fact}
+    names |= {
+        fact["prog_id"]: _PEER_NAMES[fact["attach_type"]] for fact in facts if "cgroup_id" in fact
+    }
     return {
         names[fact["prog_id"]]: (int(fact["run_cnt"]), int(fact["run_time_ns"]))
         for fact in facts
@@ -283,12 +293,12 @@ def _programs(pid: int) -> dict[str, tuple[int, int]]:
     }
 
 
-def _events(seconds: float) -> dict[str, dict[str, float]]:
-    """By tracepoint: runs per connection, and ns a run. Nothing else is measured at the same time."""
+def _events(mode: str, seconds: float) -> dict[str, dict[str, float]]:
+    """By what calls a program: runs per connection, and ns a run; nothing else is measured meanwhile."""
     with (
         _server() as server,
         tempfile.TemporaryDirectory() as folder,
-        probe_process(Watched(server, Path(folder))) as probe,
+        probe_process(mode, Watched(server, Path(folder))) as probe,
     ):
         measuring = bpf.enable_statistics()
         if measuring is None:
@@ -394,11 +404,12 @@ def main() -> None:
     if asked.one:
         what, seconds, *names = asked.one
         one: dict[str, Any] = (
-            _events(float(seconds)) if what == "events" else _turn(names, float(seconds))
+            _events(*names, float(seconds)) if what == "events" else _turn(names, float(seconds))
         )
         print(json.dumps(one))
         return
-    events = [alone(__file__, "events", str(asked.seconds)) for _ in range(min(asked.turns, 5))]
+    turns = range(min(asked.turns, 5))
+    events = [alone(__file__, "events", str(asked.seconds), "light") for _ in turns]
     found = _measure(asked.turns, asked.seconds)
     table = f"{_table(*found, asked.turns, asked.seconds)}\n\n{_events_table(events)}"
     print(table)
