@@ -56,13 +56,14 @@ class Tail:
 
 
 def _count(events: _Array, tallies: dict[int, Tally]) -> None:
-    accepted = events[events["kind"] == KIND_ACCEPT]
-    woken = events[(events["kind"] == KIND_WAKEUP) & by_arrival(events)]
-    for tid in np.union1d(accepted["tid"], woken["tid"]).tolist():
+    # compress(), since to index structures takes several times as long.
+    accepted = events["tid"].compress(events["kind"] == KIND_ACCEPT)
+    woken = events.compress((events["kind"] == KIND_WAKEUP) & by_arrival(events))
+    for tid in np.union1d(accepted, woken["tid"]).tolist():
         tally = tallies.setdefault(tid, Tally())
-        mine = woken[woken["tid"] == tid]
-        tally.accepts += int((accepted["tid"] == tid).sum())
+        mine = woken.compress(woken["tid"] == tid)
+        tally.accepts += int((accepted == tid).sum())
         tally.wakeups += len(mine)
         tally.wasted += int((mine["accepts"] == 0).sum())
-        ran = mine[mine["begin"] != 0]
+        ran = mine.compress(mine["begin"] != 0)
         tally.latencies.append((ran["begin"] - ran["time"]).astype("int64"))
