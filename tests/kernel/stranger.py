@@ -1,8 +1,11 @@
 """A server that is not herd's: ``stranger.py MODE WORKERS PORT``, run by any Python.
 
-MODE is ``accept``, ``epoll``, ``thread`` (accepting threads) or ``fork`` (a child for each connection).
+MODE is ``accept``, ``epoll``, ``thread`` (accepting threads), ``fork`` (a child for each connection) or
+``nameless`` (accepts that ask for no address) or ``shy`` (the same, but for each worker's first twenty).
 """
 
+import ctypes
+import itertools
 import os
 import select
 import signal
@@ -12,15 +15,22 @@ import threading
 import time
 
 
+def nameless(listener: socket.socket) -> socket.socket:
+    """Accept without asking who it is, as libuv does."""
+    return socket.socket(fileno=ctypes.CDLL(None).accept(listener.fileno(), None, None))
+
+
 def serve(listener: socket.socket, mode: str) -> None:
     """One worker, for ever."""
     epoll = select.epoll()
     epoll.register(listener, select.EPOLLIN)
-    while True:
+    named = {"nameless": 0, "shy": 20}.get(mode)
+    for turn in itertools.count():
         if mode == "epoll":
             epoll.poll()
         try:
-            connection, _ = listener.accept()
+            asks = named is None or turn < named
+            connection = listener.accept()[0] if asks else nameless(listener)
         except BlockingIOError:
             continue
         if mode == "fork" and os.fork():

@@ -64,7 +64,8 @@ class Programs:
 
     def read(self, name: str) -> tuple[tuple[int, int], tuple[int, int]]:
         """Runs and ns until now: of the probe, of the empty program."""
-        probe = self.session.programs[f"raw_tracepoint__{name}"]
+        kind = "later" if name == "sys_exit" else "raw_tracepoint"
+        probe = self.session.programs[f"{kind}__{name}"]
         return measured(probe), measured(self._empty[name])
 
 

@@ -297,6 +297,18 @@ def test_a_wakeup_without_an_outcome_breaks_its_law_and_no_other(copy):
     assert detail(copy, LAWS[3]) == "3200 = 200 + 2999, 1 undecided"
 
 
+def test_the_light_probe_may_be_unable_to_tell_an_outcome(copy):
+    def light(rows: list[dict[str, Any]]) -> None:
+        undecide(rows)
+        for row in rows:
+            row["eagain"] = None
+
+    edit_table(copy, "wakeups", light)
+    assert broken(copy) == []
+    said = "3200 = 200 + 2999, 1 undecided (1 ended, and the probe couldn't tell how)"
+    assert detail(copy, LAWS[3]) == said
+
+
 def test_why_a_run_ended_early_is_its_laws_detail(copy):
     edit_run(copy, "complete", value=False)
     edit_run(copy, "ended_by", value="interrupted by SIGINT")

@@ -121,7 +121,7 @@ def test_what_is_in_network_order_says_so():
 def test_numbers_have_the_names_that_the_c_header_gives_them():
     text = HEADER.read_text()
     defines = dict(re.findall(r"#define (KIND_\w+|FLAG_\w+) (\d+)", text))
-    assert len(defines) == 7
+    assert len(defines) == 9
     for name, value in defines.items():
         assert getattr(probe, name) == int(value)
     enum = re.search(r"enum wait \{(.*?)\}", text, re.S)
@@ -290,6 +290,25 @@ def test_a_connection_that_is_passed_on_is_no_arrivals_wakeup(changes, cause, tm
 def test_what_a_worker_was_blocked_in_has_its_name(code, tmp_path):
     found = row(tmp_path, "wakeups", WAKEUP | {"what": code})
     assert found["blocked_in"] == probe.BLOCKED_IN[code]
+
+
+@pytest.mark.parametrize(
+    ("flags", "accepts", "outcome"),
+    [
+        (0, 0, "wasted_in_kernel"),
+        (probe.FLAG_RETURNED, 0, "wasted_in_user"),
+        (probe.FLAG_UNTOLD, 0, None),
+        (probe.FLAG_UNTOLD | probe.FLAG_RETURNED, 0, "wasted_in_user"),
+        (probe.FLAG_UNTOLD, 1, "productive"),
+    ],
+)
+def test_without_a_look_at_system_calls_what_cant_be_told_is_null(
+    tmp_path, flags, accepts, outcome
+):
+    changes = {"flags": flags | probe.FLAG_UNTRIED, "accepts": accepts, "eagain": 0}
+    found = row(tmp_path, "wakeups", WAKEUP | changes)
+    assert found["outcome"] == outcome
+    assert found["eagain"] is None
 
 
 def test_what_did_not_happen_is_null_and_not_zero(tmp_path):

@@ -110,8 +110,24 @@ def test_what_is_queued_as_we_leave_is_not_lost():
     assert followed(observed("accept-n16"))["ok"] is True
     queued = observed("accept-n16")
     queued.accepts = queued.accepts[:-40]
+    queued.arrivals["queue_length"] = [1] * (len(queued.arrivals) - 40) + list(range(1, 41))
     assert followed(queued)["ok"] is True
     assert "40 were not accepted by the end" in followed(queued)["detail"]
+
+
+def test_what_is_not_in_the_queue_any_more_was_accepted_though_nobody_saw_it():
+    unseen = observed("accept-n16")
+    size, workers = len(unseen.arrivals), unseen.run["config"]["workers"]
+    assert set(unseen.arrivals["queue_length"]) == {1}
+    unseen.accepts = unseen.accepts[:0]
+    found = followed(unseen)
+    assert found["ok"] is False
+    assert f"by the queue's length, {size - 1 - workers} more were accepted" in found["detail"]
+    assert "--probe tracepoints" not in found["detail"]
+    unseen.run["probe"]["mode"] = "light"
+    assert "--probe tracepoints sees each" in followed(unseen)["detail"]
+    unseen.arrivals["queue_length"] = range(1, size + 1)  # a server that hangs
+    assert followed(unseen)["ok"] is True
 
 
 def test_what_had_come_before_we_looked_is_not_lost():

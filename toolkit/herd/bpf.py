@@ -230,9 +230,13 @@ def open_raw_tracepoint(program: int, name: str | None = None) -> int:
     return call(_RAW_TRACEPOINT_OPEN, _RawTracepointOpen(name=address, prog_fd=program))
 
 
-def link(program: int, attach_type: int) -> int:
-    """Attach a program, such as an iterator, that needs no target; returns the link."""
-    return call(_LINK_CREATE, _LinkCreate(prog_fd=program, attach_type=attach_type))
+def link(program: int, attach_type: int, target: int = 0) -> int:
+    """Attach a program; returns the link.
+
+    :param target: a descriptor, such as a cgroup's; an iterator needs none
+    """
+    attributes = _LinkCreate(prog_fd=program, target_fd=target, attach_type=attach_type)
+    return call(_LINK_CREATE, attributes)
 
 
 def iterate(iterator: int) -> int:

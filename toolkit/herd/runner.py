@@ -337,6 +337,7 @@ class _Run:
             return
         facts.produced, facts.kept, facts.lost = (stopped[k] for k in ("produced", "kept", "lost"))
         facts.calls = stopped["calls"]
+        self._facts.notes += stopped["findings"]
 
     def _stop_pool(self) -> None:
         assert self._pool is not None

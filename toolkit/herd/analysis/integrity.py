@@ -144,13 +144,26 @@ def _followed(recording: Recording) -> dict[str, Any]:
     # Two workers that accept at once may come back from it in the other order.
     slack = recording.run["config"]["workers"]
     lost = _astray(arrivals[::-1], untaken[::-1], slack) + _astray(accepts, unseen, slack)
+    missed = _missed(arrivals, ~untaken, slack)
     detail = (
         f"{len(arrivals)} arrivals, {len(accepts)} accepts; {int(unseen.sum())} had come before we looked,"
         f" {int(untaken.sum())} were not accepted by the end"
     )
-    return _law(
-        name, not lost, detail + (f"; {lost} of these were lost in between" if lost else "")
-    )
+    detail += f"; {lost} of these were lost in between" if lost else ""
+    if missed:
+        detail += f"; by the queue's length, {missed} more were accepted than that"
+        if recording.run["probe"]["mode"] == "light":
+            detail += ": not all ask for the client's address; --probe tracepoints sees each"
+    return _law(name, not lost and not missed, detail)
+
+
+def _missed(arrivals: pd.DataFrame, taken: pd.Series[bool], slack: int) -> int:
+    """How many accepts weren't seen: when the last one came to a listener, ``queue_length`` were left."""
+    missed = 0
+    for _, rows in arrivals.groupby("listener"):
+        least = len(rows) - int(rows["queue_length"].iloc[-1])
+        missed += max(0, least - slack - int(taken[rows.index].sum()))
+    return missed
 
 
 def _astray(rows: pd.DataFrame, which: pd.Series[bool], slack: int) -> int:
@@ -167,15 +180,17 @@ def _outcomes(recording: Recording) -> dict[str, Any]:
     outcomes = metrics.outcomes(recording).sum()
     total, productive = int(outcomes.sum()), int(outcomes["productive"])
     undecided = int(outcomes[metrics.UNDECIDED])
+    untold = metrics.untold(recording) if undecided else 0
     wasted = total - productive - undecided
     # A server goes on when we stop looking: each worker may be awake just then.
     awake = recording.run["config"]["workers"] if recording.run.get("observed") else 0
     detail = f"{total} = {productive} + {wasted}"
     detail += f", {undecided} undecided" if undecided else ""
+    detail += f" ({untold} ended, and the probe couldn't tell how)" if untold else ""
     # The workers' table was counted as the events came, the other from what was kept of them.
     counted = int(recording.workers["wakeups"].sum())
     detail += f", counted by worker {counted}" if counted != total else ""
-    return _law(name, undecided <= awake and counted == total, detail)
+    return _law(name, undecided - untold <= awake and counted == total, detail)
 
 
 def _nothing_lost(run: dict[str, Any]) -> list[dict[str, Any]]:

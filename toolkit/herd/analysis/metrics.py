@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from herd.recording.read import Recording
 
-#: Not asleep again when the recording ended.
+#: Not asleep again when the recording ended; or, in rare cases, the probe couldn't tell.
 UNDECIDED: Final = "undecided"
 
 
@@ -34,6 +34,17 @@ def outcomes(recording: Recording) -> pd.DataFrame:
         cells = mine["worker"].to_numpy() * len(names) + codes(mine["outcome"], OUTCOMES)
         counts += np.bincount(cells, minlength=counts.size).reshape(counts.shape)
     return pd.DataFrame(counts, columns=[*names]).rename_axis("worker")
+
+
+def untold(recording: Recording) -> int:
+    """The :data:`UNDECIDED` that are over: the light probe couldn't tell whether they reached user space."""
+    count = 0
+    for rows in recording.batches("wakeups", ["arrival", "outcome", "slept_ns", "eagain"]):
+        mine = rows.filter(rows["arrival"].is_valid())
+        over = mine.filter(mine["slept_ns"].is_valid())
+        # Whoever counted the accepts in vain saw the worker's way, too.
+        count += over.filter(over["eagain"].is_null())["outcome"].null_count
+    return count
 
 
 def causes(recording: Recording) -> dict[str, int]:

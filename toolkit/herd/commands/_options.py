@@ -125,8 +125,9 @@ _SNAPSHOT = (
     "Record the listeners' wait queues before, during and after the load (see herd waitqueue)."
 )
 _PROBE = (
-    "How to see wakeups: auto (functions where the kernel permits, else tracepoints), functions, tracepoints,"
-    " none; or two at once, such as functions,tracepoints: the second judges the first.  [default: auto]"
+    "How to see wakeups: auto (the first of these that the kernel permits); functions, which shows the path;"
+    " light, which costs least; tracepoints, which counts accepts in vain (EAGAIN), too; none; or two at"
+    " once, such as functions,tracepoints: the second judges the first.  [default: auto]"
 )
 
 #: No defaults here: what a flag doesn't say, the config file or RunConfig does.

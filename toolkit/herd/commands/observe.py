@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="How long, such as 30s or 5m; 0: until Ctrl-C.",
 )
-@click.option("--probe", default="auto", show_default=True, help="auto, functions or tracepoints.")
+@click.option(
+    "--probe",
+    default="auto",
+    show_default=True,
+    help="light, tracepoints or functions; auto: the first that the kernel permits, and so the cheapest.",
+)
 @click.option("--output", "-o", help="Folder of the recording; by default a new one in results/.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, and nothing else."

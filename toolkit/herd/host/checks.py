@@ -48,7 +48,7 @@ def run_checks() -> list[Check]:
     compiled = _headers(tried["compile"], tried["bcc"], headers_mend)
     needed = [_privileges(), _process_ids(), _bcc(tried["bcc"]), compiled, _btf()]
     mend = next((check.mend for check in needed if not check.found), None)
-    probes = [_tracepoints(tried["tracepoints"], mend), _functions(tried)]
+    probes = [_tracepoints(tried["tracepoints"], mend), _light(tried["light"]), _functions(tried)]
     return [*needed, *probes, *_mounts(), _cache(), _descriptors(), _virtual_machines()]
 
 
@@ -142,6 +142,17 @@ def _tracepoints(tried: Outcome, mend: str | None) -> Check:
         costs="wakeups stay unknown; kernels from 6.3 on have all these tracepoints",
         mend=None if tried.worked else mend,
         required=True,
+    )
+
+
+def _light(tried: Outcome) -> Check:
+    return Check(
+        name="light probe",
+        found=tried.worked,
+        detail=tried.text,
+        costs="no --probe light: on a busy server the tracepoints cost some per cent more",
+        mend=None,
+        required=False,
     )
 
 

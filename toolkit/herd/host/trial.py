@@ -18,8 +18,9 @@ from herd.host.bcc import find_bcc, import_bcc
 from herd.loader.compiler import compiled
 from herd.loader.image import Image, ProgramImage
 from herd.loader.loaded import Loaded
-from herd.probes import permits
+from herd.probes import marks, permits
 from herd.probes.btf import Btf
+from herd.probes.modes.light import Light
 from herd.probes.modes.tracepoints import NEEDED
 
 TIMEOUT_S = 60.0
@@ -105,6 +106,17 @@ def _attaches(program: ProgramImage, btf: Btf) -> bool:
     return True
 
 
+def _light() -> str:
+    btf = Btf.vmlinux()
+    offset = btf.offset(*Light.offsets["TASK_FLAGS"])
+    if offset is None:
+        raise HostError("this kernel's BTF has no thread_info in task_struct")
+    found = marks.measured(offset)
+    program = "int peername4__nothing(struct bpf_sock_addr *ctx) { return 1; }\n"
+    Loaded(compiled(program), btf).close()
+    return f"attached to all cgroups; marks of tasks: {found:#x}"
+
+
 def _kprobe() -> str:
     refusal = permits.kprobe()
     if refusal:
@@ -122,6 +134,7 @@ TRIALS: dict[str, Callable[[], str]] = {
     "bcc": _bcc,
     "compile": _compile,
     "tracepoints": _tracepoints,
+    "light": _light,
     "kprobe": _kprobe,
     "fentry": _fentry,
 }

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from herd import bpf
 from herd.errors import HostError
-from herd.loader import kprobes
+from herd.loader import cgroups, kprobes
 from herd.loader.image import Image, ProgramImage, renumber_maps
 from herd.loader.maps import Map
 from herd.probes.btf import Btf
@@ -24,7 +24,7 @@ class _Kind(NamedTuple):
     target: str | None = None  #: a function or a tracepoint, with its name in the place of ``{}``
 
 
-_KPROBE, _TRACING = 2, 26
+_KPROBE, _SOCK_ADDR, _TRACING = 2, 18, 26
 _TYPED: Final = 23  # BPF_TRACE_RAW_TP: the verifier knows the types of the arguments
 _ITERATE: Final = 28  # BPF_TRACE_ITER
 
@@ -38,6 +38,8 @@ _KINDS: Final = {
     "bpf_iter": _Kind(_TRACING, _ITERATE, "bpf_iter_{}"),
     "walk": _Kind(bpf.RAW_TRACEPOINT),  # attached to nothing: called by BPF_PROG_TEST_RUN
     "later": _Kind(_TRACING, _TYPED, "btf_trace_{}"),  # when it is asked for
+    "peername4": _Kind(_SOCK_ADDR, 29),  # of all cgroups
+    "peername6": _Kind(_SOCK_ADDR, 30),
 }
 
 #: Not attached as the image is loaded.
@@ -96,17 +98,28 @@ class Loaded:
         return found
 
     def attach(self, name: str) -> None:
-        """Attach a program, by its name."""
+        """Attach a program, by its name, unless it is attached."""
+        if name in self.links:
+            return
         prefix, _, target = name.partition("__")
         with _naming(name):
             if prefix in ("entry", "return"):
                 kind = "p" if prefix == "entry" else "r"
                 self._undo.push(kprobes.attach(self.fds[name], kind, target, self._kept))
             else:
-                self.links[name] = link = self._link(prefix, self.fds[name])
-                self._undo.callback(os.close, link)
+                self.links[name] = self._link(prefix, self.fds[name])
+                self._undo.callback(self.detach, name)
+
+    def detach(self, name: str) -> None:
+        """Detach what is attached by a link, if it is."""
+        if name in self.links:
+            os.close(self.links.pop(name))
 
     def _link(self, prefix: str, fd: int) -> int:
+        kind = _KINDS[prefix]
+        if kind.type == _SOCK_ADDR:
+            with cgroups.root() as root:
+                return bpf.link(fd, kind.attach_type, root)
         return bpf.link(fd, _ITERATE) if prefix == "bpf_iter" else bpf.open_raw_tracepoint(fd)
 
 

@@ -270,6 +270,7 @@ class _Observation:
         probe = self._probe
         probe.produced, probe.kept, probe.lost = (stopped[k] for k in ("produced", "kept", "lost"))
         probe.calls = stopped["calls"]
+        self._facts.notes += stopped["findings"]
         self._observed["overhead"] = {
             "programs": stopped["cost"],
             "reader_ns": stopped["reader_ns"],

@@ -15,6 +15,8 @@ KIND_CALL: Final = 4
 FLAG_RETURNED: Final = 1
 FLAG_CHAINED: Final = 2
 FLAG_HANDED: Final = 4
+FLAG_UNTOLD: Final = 8
+FLAG_UNTRIED: Final = 16
 
 #: Names of ``enum wait``, by value.
 BLOCKED_IN: Final = (

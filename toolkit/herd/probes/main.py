@@ -14,7 +14,7 @@ from typing import Final
 
 from herd.errors import HerdError, HostError
 from herd.probes.btf import Btf
-from herd.probes.modes import find, names
+from herd.probes.modes import find, lightest, names
 from herd.probes.session import Session
 from herd.process import Channel, Message, serve
 
@@ -26,11 +26,15 @@ _MUCH: Final = 2000
 
 
 def _attach(spec: Message) -> tuple[str, Session]:
-    """The wanted mode, or under ``auto`` the first that this kernel takes."""
+    """The wanted mode, or under ``auto`` the first that this kernel takes.
+
+    For a run that is the one that tells most; for somebody else's server, which is followed, the lightest.
+    """
     btf = Btf.vmlinux()
     wanted = spec["probe"]
     refusals = []
-    for name in names() if wanted == "auto" else [wanted]:
+    every = lightest() if spec["follow"] else names()
+    for name in every if wanted == "auto" else [wanted]:
         try:
             return name, Session(find(name), btf, spec["capacity"], follow=spec["follow"])
         except HostError as error:

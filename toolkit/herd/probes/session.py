@@ -15,7 +15,7 @@ from herd.loader.loaded import Loaded
 from herd.probes.btf import Btf
 from herd.probes.cost import Cost
 from herd.probes.events import EVENT, still_open
-from herd.probes.modes import SOURCES, Probe
+from herd.probes.modes import ENTRIES, EXITS, SOURCES, Probe
 from herd.probes.ring import Ring
 
 _BPF: Final = Path(__file__).parent / "bpf"
@@ -23,7 +23,9 @@ _RING_PAGES: Final = 4096  # 16 MiB: 230,000 records, and drained a hundred time
 #: A kretprobe keeps this many calls in mind beside one for each worker: by default it forgets returns once
 #: more tasks sleep in the function than 2 x CPUs, and accept's sleepers are the workers.
 _SPARE_RETURNS: Final = 64
-_ENTRIES: Final = "later__sys_enter"
+_OF_A_RUN: Final = (
+    *("workers", "listeners", "recent", "pending", "requests", "sequence", "sightings", "tally"),
+)
 
 
 def _pid_words() -> int:
@@ -61,11 +63,12 @@ class Session:
             "RING_PAGES": str(_RING_PAGES),
         }
         # bcc rewrites map operations in the main file only, so the files are joined, not included.
-        sources = (*SOURCES, mode.source, *(("follow.c",) if follow else ()))
+        sources = (*SOURCES, *mode.sources, *(("follow.c",) if follow else ()))
         text = "".join(f'#line 1 "{name}"\n{(_BPF / name).read_text()}' for name in sources)
         image = cache.get(text, defines)
         try:
             self._loaded = Loaded(image, btf, kept=capacity + _SPARE_RETURNS)
+            self._loaded.attach(EXITS)
             if mode.sees_entries:
                 self.look_at_entries()
         except OSError as error:
@@ -89,15 +92,14 @@ class Session:
 
     def begin(self) -> None:
         """Forget the run before: counts begin at 0, arrivals at 1."""
-        for name in ("workers", "listeners", "recent", "pending", "requests", "sequence", "tally"):
+        for name in _OF_A_RUN:
             self._maps[name].clear()
         self.ring.kept = 0
         self.probe.begin(self._loaded)
 
     def look_at_entries(self) -> None:
         """See system calls begin, too: who connects to a unix listener, when accept is called."""
-        if _ENTRIES not in self._loaded.links:
-            self._loaded.attach(_ENTRIES)
+        self._loaded.attach(ENTRIES)
 
     def watch(self, tids: Sequence[int], cookies: Sequence[int]) -> None:
         """Track these workers and listeners, too, from now on; a listener's index is its place, from 1.
@@ -133,7 +135,8 @@ class Session:
         """Track nobody any more.
 
         :returns: ``produced`` and ``lost``, how many records the kernel made, and dropped since the ring was
-            full; ``calls`` by function; ``cost`` of the programs, and ``unfollowed`` tasks, if it follows
+            full; ``calls`` by function; ``findings`` of the probe itself; ``cost`` of the programs, and
+            ``unfollowed`` tasks, if it follows
         """
         self._maps["listeners"].clear()  # first, as it came last
         self._cookies.clear()
@@ -145,6 +148,7 @@ class Session:
             followed = {"cost": self._cost.end(), "unfollowed": unfollowed}
         return {
             "calls": self.probe.calls(self._loaded),
+            "findings": self.probe.findings(self._loaded),
             "produced": int(per_cpu["produced"].sum()),
             "lost": int(per_cpu["lost"].sum()),
         } | followed
@@ -155,8 +159,10 @@ class Session:
         :param out: descriptor of the file for them
         """
         count = self.ring.drain(out)
-        if self._cost and self._cookies:
-            self._cost.tick()
+        if self._cookies:
+            self.probe.tick(self._loaded)
+            if self._cost:
+                self._cost.tick()
         return count
 
     def open_wakeups(self) -> np.ndarray[Any, Any]:

@@ -18,6 +18,8 @@ from herd.probes.events import (
     FLAG_CHAINED,
     FLAG_HANDED,
     FLAG_RETURNED,
+    FLAG_UNTOLD,
+    FLAG_UNTRIED,
     KIND_ACCEPT,
     KIND_ARRIVAL,
     KIND_CALL,
@@ -163,8 +165,9 @@ def _wakeups(e: _Array, cast: Cast) -> pa.Table:
     caused = by_arrival(e)
     returned = (e["flags"] & FLAG_RETURNED) != 0
     outcome = np.where(e["accepts"] > 0, 0, np.where(returned, 2, 1))
-    # Not asleep again by the end of the recording: only an accept that was made is known.
-    unknown = ~caused | ((e["end"] == 0) & (e["accepts"] == 0))
+    # Not asleep again by the end, or not told where it had been: only an accept that was made is known.
+    untold = (e["end"] == 0) | (~returned & ((e["flags"] & FLAG_UNTOLD) != 0))
+    unknown = ~caused | (untold & (e["accepts"] == 0))
     running = e["begin"] != 0
     chained = (e["flags"] & FLAG_CHAINED) != 0
     handed = (e["flags"] & FLAG_HANDED) != 0
@@ -189,7 +192,7 @@ def _wakeups(e: _Array, cast: Cast) -> pa.Table:
             "on_cpu_ns": _null_where(e["amount"].astype("int64"), ~running),
             "outcome": _text(np.where(unknown, 3, outcome), [*OUTCOMES, None]),
             "accepts": e["accepts"].astype("int32"),
-            "eagain": e["eagain"].astype("int32"),
+            "eagain": _null_where(e["eagain"].astype("int32"), (e["flags"] & FLAG_UNTRIED) != 0),
         },
     )
 

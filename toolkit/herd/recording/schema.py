@@ -128,20 +128,33 @@ TABLES: Final[dict[str, Table]] = {
                 "slept again; after an arrival's wakeup: to wait for connections, or having tried to accept",
             ),
             Column("on_cpu_ns", "int64", "time on a CPU in between (4.29 s at the most)"),
-            Column("outcome", "text", "productive, wasted_in_kernel or wasted_in_user"),
+            Column(
+                "outcome",
+                "text",
+                "productive, wasted_in_kernel or wasted_in_user; null where it had not slept again, or it"
+                " can't be told whether it had reached user space",
+            ),
             Column("accepts", "int32", "connections accepted before it slept again"),
-            Column("eagain", "int32", "accepts that found nothing before it slept again"),
+            Column(
+                "eagain",
+                "int32",
+                "accepts that found nothing before it slept again; null: the light probe doesn't see them",
+            ),
         ),
     ),
     "accepts": Table(
         "one accept that returned a connection",
         (
-            Column("time_ns", "int64", "accept returned, or completed in an io_uring"),
+            Column(
+                "time_ns",
+                "int64",
+                "accept returned, or completed in an io_uring; by the light probe: was about to return",
+            ),
             Column(
                 "entered_ns",
                 "int64",
                 "accept was called, or submitted; a multishot one gave the connection before; null where only"
-                " returns are seen: by the tracepoints probe, of a TCP listener",
+                " returns are seen: of a TCP listener, unless by the functions probe",
             ),
             Column("worker", "int32", "number of the worker, from 0"),
             Column("tid", "int32", "its thread id"),

@@ -18,7 +18,7 @@ static __always_inline void peer_arrives(struct window *open, u64 sk, u64 from, 
 		return;
 	struct common common;
 	read_common(&common, sk);
-	open->peer_and_port = peer_in(&common);
+	open->ends = ends_in(&common);
 }
 
 /* The socket that a task connects just now, by tid. */
@@ -62,8 +62,9 @@ static __always_inline u64 client_arrives(u64 now)
 
 static __always_inline u64 named_peer_arrives(struct window *open, u32 index, u64 now)
 {
-	struct pending value = {.arrival = next_arrival(), .time = now};
-	remember(pending_key(open->peer_and_port, index), &value);
+	struct pending value = {.arrival = next_arrival(), .time = now, .listener = index};
+	if (open->ends)
+		remember(open->ends, &value);
 	return value.arrival;
 }
 
@@ -86,11 +87,11 @@ static __always_inline void arrival_opens(struct window *open, u64 sk, u32 index
 		e.arrival = client_arrives(e.time);
 	} else {
 		e.arrival = named_peer_arrives(open, index, e.time);
-		e.peer = open->peer_and_port >> 32;
-		e.peer_port = open->peer_and_port & 0xffff;
+		e.peer = PEER_OF(open->ends);
+		e.peer_port = PEER_PORT_OF(open->ends);
 		/* The next may have none: inet_csk_listen_stop() tells a listener of connections that it moved there
 		   from one that was closed, long after their handshakes. */
-		open->peer_and_port = 0;
+		open->ends = 0;
 	}
 	open->arrival = e.arrival;
 	open->listener = index;

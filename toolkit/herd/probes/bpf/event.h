@@ -16,6 +16,8 @@
 #define FLAG_RETURNED 1 /* the worker left the kernel between wakeup and sleep */
 #define FLAG_CHAINED 2  /* woken by a worker that took an event of the same epoll set, not by the arrival */
 #define FLAG_HANDED 4   /* woken in recvmsg by another worker, which passed it a connection */
+#define FLAG_UNTOLD 8   /* whether the worker left the kernel can't be told */
+#define FLAG_UNTRIED 16 /* accepts that found nothing weren't looked for */
 
 /* What a worker was blocked in when it was woken: BLOCKED_IN in herd/probes/events.py. */
 enum wait {

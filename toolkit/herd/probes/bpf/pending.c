@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
-/* Arrivals until somebody accepts them: who accepts knows its connection's peer, and so the arrival. */
+/* Arrivals until somebody accepts them: who accepts knows its connection's ends, and so the arrival. */
 
 struct pending {
 	u64 arrival;
 	u64 time;
+	u64 listener;
 };
 
 /*
- * By listener and peer. Most are accepted at once: they lie in `recent`, which stays in the CPUs' caches, and who
+ * By the connection's ends. Most are accepted at once: they lie in `recent`, which stays in the CPUs' caches, and who
  * takes a place that is taken sends its holder to the hash. To have them all there took a quarter of what all of
  * our programs take: each new entry is one that was not used for longest, and so in no cache.
  */
@@ -15,7 +16,6 @@ struct pending {
 struct recent {
 	u64 key; /* 0: nobody's */
 	struct pending value;
-	u64 pad;
 };
 BPF_ARRAY(recent, struct recent, 1 << RECENT_BITS);
 BPF_TABLE("lru_hash", u64, struct pending, pending, 131072);
@@ -23,12 +23,6 @@ BPF_TABLE("lru_hash", u64, struct pending, pending, 131072);
 
 /* The same of unix clients, which have no name: by the client's socket, from its connect on. */
 BPF_TABLE("lru_hash", u64, struct pending, connecting, 16384);
-
-/* A port has 16 bits, so there is room for the listener's number between it and the address. */
-static __always_inline u64 pending_key(u64 peer_and_port, u32 listener)
-{
-	return peer_and_port | (u64)(listener & 0xffff) << 16;
-}
 
 static __always_inline struct recent *place_of(u64 key)
 {

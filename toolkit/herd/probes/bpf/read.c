@@ -127,12 +127,22 @@ static __always_inline void read_common(struct common *common, u64 sk)
 	bpf_probe_read_kernel(common, sizeof(*common), (void *)sk);
 }
 
-/* Peer address (upper half) and port of a connected socket, both in network order. */
-static __always_inline u64 peer_in(struct common *common)
+/*
+ * The ends of a connection, as it has them at the server's side: the peer's address (upper half), our port, and the
+ * peer's port. Addresses and the peer's port are in network order.
+ */
+static __always_inline u64 ends_of(u32 address, u16 our_port, u16 peer_port)
 {
-	u64 address = MEMBER(u16, common, SKC_FAMILY) == AF_INET6 ? MEMBER(u32, common, SKC_V6_DADDR + 12)
+	return (u64)address << 32 | (u64)our_port << 16 | peer_port;
+}
+#define PEER_OF(ends) ((u32)((ends) >> 32))
+#define PEER_PORT_OF(ends) ((u16)(ends))
+
+static __always_inline u64 ends_in(struct common *common)
+{
+	u32 address = MEMBER(u16, common, SKC_FAMILY) == AF_INET6 ? MEMBER(u32, common, SKC_V6_DADDR + 12)
 								  : MEMBER(u32, common, SKC_DADDR);
-	return address << 32 | MEMBER(u16, common, SKC_DPORT);
+	return ends_of(address, MEMBER(u16, common, SKC_NUM), MEMBER(u16, common, SKC_DPORT));
 }
 
 static __always_inline u64 cookie_of(u64 sk)

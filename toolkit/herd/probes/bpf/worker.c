@@ -3,13 +3,14 @@
  * The life of a worker: woken, running, sleeping again. How an arrival is recognised is the business
  * of the file that includes this one (tracepoints.c); it opens and closes the per-CPU `window`.
  *
- * Parameters (-D): PID_WORDS, WORKERS, LISTENERS.
+ * Parameters (-D): PID_WORDS, WORKERS, LISTENERS; in light mode, which can do without a look at system calls: MARKS
+ * (marks.py) and TASK_FLAGS.
  */
 
 /* The arrival whose notification this CPU runs just now. */
 struct window {
 	u64 arrival; /* 0: none */
-	u64 peer_and_port;
+	u64 ends; /* of the connection that arrives */
 	u16 listener;
 	u16 in_task; /* the notification runs in the client's connect, not in a softirq */
 };
@@ -22,6 +23,8 @@ struct worker {
 	u64 maybe_slept; /* see worker_switched_out() */
 	u64 entered;     /* the current accept, where entries are looked at (enter.c) */
 	u64 was_away; /* when it was woken, it had left its CPU: it runs only once it is switched in */
+	u64 marked; /* see look_at_marks() */
+	u64 named;  /* its current accept was seen, see was_named() */
 };
 BPF_HASH(workers, u32, struct worker, WORKERS);
 
@@ -99,6 +102,30 @@ static __always_inline int sleep_ends(struct worker *w, u32 wait)
 }
 
 /*
+ * The kernel marks a task that leaves its CPU, and takes the marks away as the task goes on in user space (marks.py). So
+ * who has lost some since its wakeup was there, though nobody looked at its system calls. A worker that is woken before
+ * it has left its CPU may have none yet: of that wakeup it can't be told.
+ */
+#ifdef MARKS
+#define UNSEEN FLAG_UNTRIED
+static __always_inline void look_at_marks(struct worker *w, u64 task, struct event *wakeup)
+{
+	w->marked = TYPED(u64, task, TASK_FLAGS) & MARKS;
+	wakeup->flags &= ~FLAG_UNTOLD;
+	wakeup->flags |= w->marked ? 0 : FLAG_UNTOLD;
+}
+
+static __always_inline int has_lost_marks(struct worker *w, u64 task)
+{
+	return (w->marked & ~TYPED(u64, task, TASK_FLAGS)) != 0;
+}
+#else
+#define UNSEEN 0
+#define look_at_marks(w, task, wakeup)
+#define has_lost_marks(w, task) 0
+#endif
+
+/*
  * A wakeup of a worker that had no time to leave its CPU: it runs on, and never "becomes running". If it had left
  * it, it was switched in unseen, since when is not known: some sandboxes keep from BPF what happens while their own
  * threads are current, a switch from one of them to a worker included.
@@ -110,6 +137,15 @@ static __always_inline void worker_ran(struct worker *w)
 		w->wakeup.running_cpu = bpf_get_smp_processor_id();
 		w->on_cpu_since = w->wakeup.time;
 		w->maybe_slept = 0;
+	}
+}
+
+/* It goes on in user space, or is about to. */
+static __always_inline void worker_goes_on(struct worker *w)
+{
+	if (w->wakeup.time) {
+		worker_ran(w);
+		w->wakeup.flags |= FLAG_RETURNED;
 	}
 }
 
@@ -128,7 +164,7 @@ static __always_inline void chained(struct event *e, u64 task)
 		return;
 	e->arrival = waker->wakeup.arrival;
 	e->listener = waker->wakeup.listener;
-	e->flags = FLAG_CHAINED;
+	e->flags |= FLAG_CHAINED;
 }
 
 static __always_inline void find_cause(struct event *e, u64 task, struct window *open)
@@ -140,7 +176,17 @@ static __always_inline void find_cause(struct event *e, u64 task, struct window 
 	else if (e->what == WAIT_EPOLL)
 		chained(e, task);
 	else if (e->what == WAIT_RECVMSG && current_worker())
-		e->flags = FLAG_HANDED;
+		e->flags |= FLAG_HANDED;
+}
+
+/* The wakeup made at `time` is over, though its end wasn't seen: the worker was about to sleep, or did so unnoticed. */
+static __always_inline void worker_woken_again(struct worker *w, u64 task, u64 time, u64 now)
+{
+	if (has_lost_marks(w, task))
+		w->wakeup.flags |= FLAG_RETURNED;
+	if (w->wakeup.begin && !w->maybe_slept)
+		w->on_cpu += now - w->on_cpu_since;
+	worker_emit(w, time, w->maybe_slept > time ? w->maybe_slept : now);
 }
 
 /*
@@ -159,6 +205,7 @@ static __always_inline void worker_waking(u64 task, struct window *open)
 	e.tid = tid;
 	e.cpu = bpf_get_smp_processor_id();
 	e.what = wait_in(task);
+	e.flags = UNSEEN;
 	find_cause(&e, task, open);
 	if (time && !sleep_ends(w, e.what)) {
 		/* From a sleep on the way to accept: a row of its own; what the worker then does is the open one's. */
@@ -167,7 +214,8 @@ static __always_inline void worker_waking(u64 task, struct window *open)
 		return;
 	}
 	if (time)
-		worker_emit(w, time, w->maybe_slept > time ? w->maybe_slept : now);
+		worker_woken_again(w, task, time, now);
+	look_at_marks(w, task, &e);
 	w->on_cpu = 0;
 	w->maybe_slept = 0;
 	w->was_away = !TYPED(u32, task, TASK_ON_CPU);
@@ -175,7 +223,7 @@ static __always_inline void worker_waking(u64 task, struct window *open)
 	w->wakeup.time = now; /* last: from here on it is open */
 }
 
-static __always_inline void worker_switched_in(u32 tid)
+static __always_inline void worker_switched_in(u32 tid, u64 task)
 {
 	struct worker *w = find_worker(tid);
 	if (!w)
@@ -184,6 +232,7 @@ static __always_inline void worker_switched_in(u32 tid)
 	w->on_cpu_since = now;
 	w->maybe_slept = 0;
 	if (w->wakeup.time && !w->wakeup.begin) {
+		look_at_marks(w, task, &w->wakeup);
 		w->wakeup.begin = now;
 		w->wakeup.running_cpu = bpf_get_smp_processor_id();
 	}
@@ -196,15 +245,19 @@ static __always_inline void worker_switched_in(u32 tid)
  *   waking, out, (waking of the next):  schedule() saw it runnable and went on; this `out` ends the wakeup
  * Which it was shows only in what comes next, so `out` is noted in maybe_slept and decided then.
  */
-static __always_inline void worker_switched_out(u32 tid, int sleeps)
+static __always_inline void worker_switched_out(u32 tid, u64 task, int sleeps)
 {
 	struct worker *w = find_worker(tid);
 	u64 time = w ? w->wakeup.time : 0;
 	if (!time)
 		return;
 	u64 now = bpf_ktime_get_ns();
+	if (has_lost_marks(w, task))
+		worker_goes_on(w);
 	if (sleeps)
 		w->maybe_slept = now;
+	else
+		worker_ran(w);
 	if (!w->wakeup.begin && !(w->wakeup.flags & FLAG_RETURNED))
 		return;
 	w->on_cpu += now - w->on_cpu_since;
@@ -252,12 +305,59 @@ static __always_inline void join_client(struct event *accept, u64 sk)
 		connecting.delete(&key);
 }
 
-static __always_inline void join_peer(struct event *accept, u64 peer_and_port)
+/* A connection that came to another listener, and was moved when that one was closed, has no arrival here. */
+static __always_inline void join_arrival(struct event *accept, struct pending *from)
 {
-	struct pending from = {};
-	recall(pending_key(peer_and_port, accept->listener), &from);
-	accept->arrival = from.arrival;
-	accept->end = from.time;
+	if (from->listener != accept->listener)
+		return;
+	accept->arrival = from->arrival;
+	accept->end = from->time;
+}
+
+/* What is known of an accept that has just given the current task a connection. */
+static __always_inline struct event accept_of(u64 ends)
+{
+	struct event e = {.time = bpf_ktime_get_ns()};
+	e.tid = (u32)bpf_get_current_pid_tgid();
+	e.cpu = bpf_get_smp_processor_id();
+	e.peer = PEER_OF(ends);
+	e.peer_port = PEER_PORT_OF(ends);
+	return e;
+}
+
+/* Accepts that asked for the client's address, by which light mode sees them (names.c), and those that didn't. */
+struct sightings {
+	u64 named;
+	u64 nameless;
+};
+BPF_ARRAY(sightings, struct sightings, 1);
+
+static __always_inline struct sightings *all_sightings(void)
+{
+	int zero = 0;
+	return sightings.lookup(&zero);
+}
+
+/* Whether the accept that has just ended was seen in that way. */
+static __always_inline int was_named(struct worker *w)
+{
+	int named = w->named != 0;
+	w->named = 0;
+	return named;
+}
+
+/* It wasn't. If its arrival isn't known, either, it came before we looked, and couldn't be. */
+static __always_inline void count_nameless(struct event *accept)
+{
+	struct sightings *all = all_sightings();
+	if (all && accept->arrival)
+		__sync_fetch_and_add(&all->nameless, 1);
+}
+
+static __always_inline void emit_accept(struct worker *w, struct event *e)
+{
+	w->wakeup.accepts++;
+	emit(e, KIND_ACCEPT);
 }
 
 /* The current task, a worker, has what accept gave it: a descriptor, or an error, of which no record is made. */
@@ -267,24 +367,23 @@ static __always_inline void worker_accepted(struct worker *w, u32 index, u64 ent
 		w->wakeup.eagain += result == -EAGAIN;
 		return;
 	}
-	struct event e = {.time = bpf_ktime_get_ns()};
+	if (was_named(w))
+		return;
 	struct common common;
+	struct pending from = {};
 	u64 sk = sock_of(result);
 	read_common(&common, sk);
-	u64 peer_and_port = peer_in(&common);
+	u64 ends = ends_in(&common);
+	struct event e = accept_of(ends);
 	e.begin = entered;
-	e.tid = (u32)bpf_get_current_pid_tgid();
-	e.cpu = bpf_get_smp_processor_id();
 	e.listener = index;
 	e.result = result;
-	e.peer = peer_and_port >> 32;
-	e.peer_port = peer_and_port & 0xffff;
 	if (MEMBER(u16, &common, SKC_FAMILY) == AF_UNIX)
 		join_client(&e, sk);
-	else
-		join_peer(&e, peer_and_port);
-	w->wakeup.accepts++;
-	emit(&e, KIND_ACCEPT);
+	else if (recall(ends, &from))
+		join_arrival(&e, &from);
+	count_nameless(&e);
+	emit_accept(w, &e);
 }
 
 /* From a call in which workers wait. */
@@ -293,10 +392,7 @@ static __always_inline void worker_returns(u32 wait, u32 fd, long result)
 	struct worker *w = current_worker();
 	if (!w)
 		return;
-	if (w->wakeup.time) {
-		worker_ran(w);
-		w->wakeup.flags |= FLAG_RETURNED;
-	}
+	worker_goes_on(w);
 	u32 index = wait == WAIT_ACCEPT ? listener_of(cookie_of(sock_of(fd))) : 0;
 	if (index)
 		worker_accepted(w, index, w->entered, result);

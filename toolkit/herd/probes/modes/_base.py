@@ -16,6 +16,7 @@ WORKER_OFFSETS: Final = {
     "SKC_COOKIE": ("sock", "__sk_common.skc_cookie"),
     "SKC_STATE": ("sock", "__sk_common.skc_state"),
     "SKC_FAMILY": ("sock", "__sk_common.skc_family"),
+    "SKC_NUM": ("sock", "__sk_common.skc_num"),
     "SKC_DPORT": ("sock", "__sk_common.skc_dport"),
     "SKC_DADDR": ("sock", "__sk_common.skc_daddr"),
     "SKC_V6_DADDR": ("sock", "__sk_common.skc_v6_daddr"),
@@ -43,7 +44,11 @@ SOURCES: Final = (
     "io_uring.c",
     "life.c",
     "enter.c",
+    "exit.c",
 )
+#: Programs of enter.c and exit.c, which see system calls begin and end.
+ENTRIES: Final = "later__sys_enter"
+EXITS: Final = "later__sys_exit"
 
 
 class Probe:
@@ -57,8 +62,11 @@ class Probe:
 
     name: ClassVar[str]
     summary: ClassVar[str]
-    rank: ClassVar[int]  #: ``auto`` tries the lowest first
-    source: ClassVar[str]  #: its own C file in bpf/, which comes after :data:`SOURCES`
+    #: ``auto`` tries the lowest first: for a run the rank, by what it tells; for a server that herd didn't
+    #: start the weight, by what it costs.
+    rank: ClassVar[int]
+    weight: ClassVar[int]
+    sources: ClassVar[tuple[str, ...]]  #: its own C files in bpf/, which come after :data:`SOURCES`
     offsets: ClassVar[dict[str, tuple[str, str]]] = WORKER_OFFSETS
     #: Whether it must see system calls begin, which makes each a little slower.
     sees_entries: ClassVar[bool] = False
@@ -95,12 +103,19 @@ class Probe:
     def begin(self, loaded: Loaded) -> None:
         """Forget the run before."""
 
+    def tick(self, loaded: Loaded) -> None:
+        """In a run, now and then."""
+
     def watch(self, loaded: Loaded, tids: list[int]) -> None:
         """Prepare for these workers, before they are tracked."""
 
     def calls(self, loaded: Loaded) -> dict[str, dict[str, int]]:
         """By function: ``entries`` and ``returns`` on a listener's path, ``elsewhere``, ``missed``."""
         return {}
+
+    def findings(self, loaded: Loaded) -> list[str]:
+        """What the run showed of the probe itself, and what follows."""
+        return []
 
     def notes(self) -> list[str]:
         """What this kernel doesn't let it see, and what follows."""

@@ -42,7 +42,8 @@ class Functions(Probe):
     name = "functions"
     summary = "fentry/fexit or kprobes on sock_def_readable, the wake functions, inet_csk_accept"
     rank = 10
-    source = "functions.c"
+    weight = 30
+    sources = ("functions.c",)
     sees_entries = True  # herd path counts the calls since accept was called
     offsets = WORKER_OFFSETS | {
         "SK_WQ": ("sock", "sk_wq"),

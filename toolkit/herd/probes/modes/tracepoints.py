@@ -7,13 +7,17 @@ from typing import Final
 from herd.probes.btf import Btf
 from herd.probes.modes._base import Probe
 
-#: What it attaches to; the doctor tries these.
-NEEDED: Final = (
+#: What shows arrivals, wakeups and sleeps.
+SCHEDULING: Final = (
     "sk_data_ready",  # since 6.3, commit 40e0b0908142
     "inet_sock_set_state",
     "softirq_exit",
     "sched_waking",
     "sched_switch",
+)
+#: What it attaches to; the doctor tries these.
+NEEDED: Final = (
+    *SCHEDULING,
     "sys_enter",  # for unix listeners only
     "sys_exit",
 )
@@ -24,8 +28,9 @@ class Tracepoints(Probe):
 
     name = "tracepoints"
     summary = "raw tracepoints: sk_data_ready, sched_waking, sched_switch, system calls"
-    rank = 20
-    source = "tracepoints.c"
+    rank = 30
+    weight = 20
+    sources = ("tracepoints.c",)
 
     def __init__(self, btf: Btf) -> None:
         super().__init__(btf)
