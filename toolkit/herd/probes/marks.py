@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
@@ -17,9 +16,6 @@ from herd.assembler import (
     R3,
     R6,
     R7,
-    R10,
-    Instruction,
-    assemble,
     call,
     do,
     jump_if,
@@ -29,9 +25,9 @@ from herd.assembler import (
     value_address,
 )
 from herd.errors import HostError
+from herd.probes.peek import Program, peeking, read_at_r3
 
 _GET_CURRENT_PID_TGID: Final = 14
-_PROBE_READ: Final = 4
 _ROUNDS: Final = 5
 _PIPE_BYTES: Final = 65536
 #: So long a pipe's reader waits, that its writer sleeps meanwhile; and a task that is to sleep.
@@ -51,11 +47,11 @@ def measured(flags: int) -> int:
     :raises HostError: there are none, or the kernel doesn't tell
     """
     try:
-        with _Switches(flags) as switches:
+        with peeking("sched_switch", 16, lambda found: _program(flags, found)) as found:
             marks = ~0
             for _ in range(_ROUNDS):
-                fresh = switches.flags_in(lambda: time.sleep(_PAUSE_S))
-                marks &= switches.flags_in(_sleep_several_times) & ~fresh
+                fresh = _flags_in(found, lambda: time.sleep(_PAUSE_S))
+                marks &= _flags_in(found, _sleep_several_times) & ~fresh
     except OSError as error:
         raise HostError(f"{_UNKNOWN}: {error.strerror}") from error
     if not marks:
@@ -79,36 +75,17 @@ def _drain(pipe: int, size: int) -> None:
         size -= len(os.read(pipe, _PIPE_BYTES))
 
 
-class _Switches:
-    """Looks at the flags of this thread whenever it leaves its CPU."""
-
-    def __init__(self, flags: int) -> None:
-        with contextlib.ExitStack() as undo:
-            #: Whom to look at (process, thread), and which flags it had.
-            self._found = bpf.create_map("switches", bpf.ARRAY, value_bytes=16)
-            undo.callback(os.close, self._found)
-            code = assemble(_program(flags, self._found))
-            program = bpf.load(bpf.RAW_TRACEPOINT, code, name="switches")
-            undo.callback(os.close, program)
-            undo.callback(os.close, bpf.open_raw_tracepoint(program, "sched_switch"))
-            self._undo = undo.pop_all()
-
-    def __enter__(self) -> _Switches:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._undo.close()
-
-    def flags_in(self, action: Callable[[], None]) -> int:
-        """Those that we had at any time when we left the CPU while we did something."""
-        us = os.getpid() << 32 | threading.get_native_id()
-        bpf.update(self._found, bytes(4), us.to_bytes(8, "little") + bytes(8))
-        action()
-        found = bpf.lookup(self._found, bytes(4), 16) or bytes(16)
-        return int.from_bytes(found[8:], "little")
+def _flags_in(found: int, action: Callable[[], None]) -> int:
+    """Those that this thread had at any time when it left its CPU during something."""
+    us = os.getpid() << 32 | threading.get_native_id()
+    bpf.update(found, bytes(4), us.to_bytes(8, "little") + bytes(8))
+    action()
+    value = bpf.lookup(found, bytes(4), 16) or bytes(16)
+    return int.from_bytes(value[8:], "little")
 
 
-def _program(flags: int, found: int) -> list[Instruction | str]:
+def _program(flags: int, found: int) -> Program:
+    """The map's value: whom to look at (process, thread), and which flags it had."""
     return [
         do(R6, "=", R1),
         *value_address(R7, found),
@@ -117,11 +94,7 @@ def _program(flags: int, found: int) -> list[Instruction | str]:
         jump_if(R0, "!=", R1, "another"),
         load(R3, R6, 8),  # prev
         do(R3, "+=", flags),
-        do(R2, "=", 8),
-        do(R1, "=", R10),
-        do(R1, "+=", -8),
-        call(_PROBE_READ),
-        load(R1, R10, -8),
+        *read_at_r3(),
         load(R2, R7, 8),
         do(R1, "|=", R2),
         store(R7, 8, R1),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from typing import Final
 
 from herd import bpf
@@ -13,9 +11,6 @@ from herd.assembler import (
     R2,
     R3,
     R6,
-    R10,
-    Instruction,
-    assemble,
     call,
     do,
     leave,
@@ -24,9 +19,9 @@ from herd.assembler import (
     value_address,
 )
 from herd.errors import HostError
+from herd.probes.peek import Program, peeking, read_at_r3
 
 _GET_CURRENT_TASK: Final = 35
-_PROBE_READ: Final = 4
 _UNKNOWN: Final = "this kernel doesn't tell where a system call's registers are"
 
 
@@ -50,28 +45,19 @@ def distance(stack: int) -> int:
 
 
 def _measured(stack: int) -> int:
-    with contextlib.ExitStack() as undo:
-        found = bpf.create_map("registers", bpf.ARRAY, value_bytes=8)
-        undo.callback(os.close, found)
-        program = bpf.load(bpf.RAW_TRACEPOINT, assemble(_program(stack, found)), name="registers")
-        undo.callback(os.close, program)
-        # To attach it is a system call that ends.
-        undo.callback(os.close, bpf.open_raw_tracepoint(program, "sys_exit"))
+    # To attach it is a system call that ends.
+    with peeking("sys_exit", 8, lambda found: _program(stack, found)) as found:
         return int.from_bytes(bpf.lookup(found, bytes(4), 8) or b"", "little")
 
 
-def _program(stack: int, found: int) -> list[Instruction | str]:
+def _program(stack: int, found: int) -> Program:
     return [
         do(R6, "=", R1),
         call(_GET_CURRENT_TASK),
         do(R3, "=", R0),
         do(R3, "+=", stack),
-        do(R2, "=", 8),
-        do(R1, "=", R10),
-        do(R1, "+=", -8),
-        call(_PROBE_READ),
+        *read_at_r3(),
         load(R2, R6),
-        load(R1, R10, -8),
         do(R2, "-=", R1),
         *value_address(R3, found),
         store(R3, 0, R2),
