@@ -87,15 +87,17 @@ def _process_ids() -> Check:
     )
 
 
+def _trial(
+    name: str, tried: Outcome, costs: str, mend: str | None, *, required: bool = True
+) -> Check:
+    """What a trial alone decides."""
+    mend = None if tried.worked else mend
+    return Check(name, tried.worked, tried.text, costs, mend, required)
+
+
 def _bcc(tried: Outcome) -> Check:
-    return Check(
-        name="bcc",
-        found=tried.worked,
-        detail=tried.text,
-        costs="no probe can be compiled, so wakeups stay unknown",
-        mend=None if tried.worked else install_command("bcc"),
-        required=True,
-    )
+    costs = "no probe can be compiled, so wakeups stay unknown"
+    return _trial("bcc", tried, costs, install_command("bcc"))
 
 
 def _merge_headers() -> str | None:
@@ -135,25 +137,13 @@ def _btf() -> Check:
 
 
 def _tracepoints(tried: Outcome, mend: str | None) -> Check:
-    return Check(
-        name="tracepoints",
-        found=tried.worked,
-        detail=tried.text,
-        costs="wakeups stay unknown; kernels from 6.3 on have all these tracepoints",
-        mend=None if tried.worked else mend,
-        required=True,
-    )
+    costs = "wakeups stay unknown; kernels from 6.3 on have all these tracepoints"
+    return _trial("tracepoints", tried, costs, mend)
 
 
 def _light(tried: Outcome) -> Check:
-    return Check(
-        name="light probe",
-        found=tried.worked,
-        detail=tried.text,
-        costs="no --probe light: on a busy server the tracepoints cost some per cent more",
-        mend=None,
-        required=False,
-    )
+    costs = "no --probe light: on a busy server the tracepoints cost some per cent more"
+    return _trial("light probe", tried, costs, None, required=False)
 
 
 def _functions(tried: Mapping[str, Outcome]) -> Check:
