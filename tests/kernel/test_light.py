@@ -89,7 +89,7 @@ def test_it_is_what_observes_and_ceases_to_look_at_system_calls(herd):
         server.connect(19)
         time.sleep(0.2)  # several looks
         assert looks_at_calls(probe), "19 accepts are not enough to know a server by"
-        answered = server.connect(1)
+        server.connect(1)
         until(lambda: not looks_at_calls(probe), "system calls are looked at no more", 5)
         answered = server.connect(20)
         summary = interrupt(observation)

@@ -18,7 +18,7 @@ from herd.host.bcc import find_bcc, import_bcc
 from herd.loader.compiler import compiled
 from herd.loader.image import Image, ProgramImage
 from herd.loader.loaded import Loaded
-from herd.probes import marks, permits
+from herd.probes import permits
 from herd.probes.btf import Btf
 from herd.probes.modes.light import Light
 from herd.probes.modes.tracepoints import NEEDED
@@ -107,14 +107,10 @@ def _attaches(program: ProgramImage, btf: Btf) -> bool:
 
 
 def _light() -> str:
-    btf = Btf.vmlinux()
-    offset = btf.offset(*Light.offsets["TASK_FLAGS"])
-    if offset is None:
-        raise HostError("this kernel's BTF has no thread_info in task_struct")
-    found = marks.measured(offset)
+    found = Light(Btf.vmlinux()).defines()
     program = "int peername4__nothing(struct bpf_sock_addr *ctx) { return 1; }\n"
-    Loaded(compiled(program), btf).close()
-    return f"attached to all cgroups; marks of tasks: {found:#x}"
+    Loaded(compiled(program)).close()
+    return f"attached to all cgroups; marks of tasks: {found['MARKS']}"
 
 
 def _kprobe() -> str:

@@ -23,8 +23,16 @@ _RING_PAGES: Final = 4096  # 16 MiB: 230,000 records, and drained a hundred time
 #: A kretprobe keeps this many calls in mind beside one for each worker: by default it forgets returns once
 #: more tasks sleep in the function than 2 x CPUs, and accept's sleepers are the workers.
 _SPARE_RETURNS: Final = 64
+#: Maps that each run begins with empty.
 _OF_A_RUN: Final = (
-    *("workers", "listeners", "recent", "pending", "requests", "sequence", "sightings", "tally"),
+    "workers",
+    "listeners",
+    "recent",
+    "pending",
+    "requests",
+    "sequence",
+    "sightings",
+    "tally",
 )
 
 

@@ -6,15 +6,14 @@ from typing import Final
 
 from herd.loader.loaded import Loaded
 from herd.probes import marks
-from herd.probes.btf import Btf
-from herd.probes.modes._base import ENTRIES, EXITS, WORKER_OFFSETS, Probe
-from herd.probes.modes.tracepoints import NEEDED
+from herd.probes.modes._base import ENTRIES, EXITS
+from herd.probes.modes.tracepoints import Tracepoints
 
 #: So many accepts that all asked for the client's address show that the server's do.
 _ENOUGH: Final = 20
 
 
-class Light(Probe):
+class Light(Tracepoints):
     """Accepts by the address that they ask for, the way to user space by marks of the task.
 
     An accept that asks for no address shows in its system call only, as all that happens on a unix listener.
@@ -25,16 +24,12 @@ class Light(Probe):
     summary = "raw tracepoints, and none on system calls once accepts are seen without"
     rank = 20
     weight = 10
-    sources = ("tracepoints.c", "names.c")
-    offsets = WORKER_OFFSETS | {"TASK_FLAGS": ("task_struct", "thread_info.flags")}
-
-    def __init__(self, btf: Btf) -> None:
-        super().__init__(btf)
-        self.need_tracepoints(*NEEDED)
+    sources = (*Tracepoints.sources, "names.c")
+    offsets = Tracepoints.offsets | {"TASK_FLAGS": ("task_struct", "thread_info.flags")}
 
     def defines(self) -> dict[str, str]:
-        """What a tracepoint is given has a type."""
-        found = super().defines() | {"LISTENER_IS_TYPED": "1"}
+        """What marks a task."""
+        found = super().defines()
         return found | {"MARKS": hex(marks.measured(int(found["TASK_FLAGS"])))}
 
     def begin(self, loaded: Loaded) -> None:

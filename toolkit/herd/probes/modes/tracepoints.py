@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 from herd.probes.btf import Btf
 from herd.probes.modes._base import Probe
@@ -30,7 +30,7 @@ class Tracepoints(Probe):
     summary = "raw tracepoints: sk_data_ready, sched_waking, sched_switch, system calls"
     rank = 30
     weight = 20
-    sources = ("tracepoints.c",)
+    sources: ClassVar[tuple[str, ...]] = ("tracepoints.c",)
 
     def __init__(self, btf: Btf) -> None:
         super().__init__(btf)
