@@ -122,8 +122,10 @@ def _screen(as_json: bool, *, redrawn: bool) -> Iterator[Callable[[Look], None]]
 
 
 def _watch(look: Callable[[], Look], show: Callable[[Look], None], interval: float) -> None:
-    # Both ways to end it lead through the same door, which gives the terminal its cursor back.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Both ways to end it lead through the same door, which gives the terminal its cursor back; also where a
+    # shell has started it in the background, and so had it ignore SIGINT.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
         while True:
             show(look())
