@@ -136,7 +136,9 @@ def test_histograms_are_read_by_hdrhistograms_own_tools(herd, listen, tmp_path):
         while reader.add_next_interval_histogram():
             pass
         assert whole.get_total_count() == 500
-        assert whole.get_value_at_percentile(90) == pytest.approx(expected["p90"] * 1000, rel=0.01)
+        # Ours lies between two neighbours, of which its own tools take the first; both have three digits.
+        first, second = (whole.get_value_at_percentile(100 * rank / 500) for rank in (450, 451))
+        assert first * 0.999 <= expected["p90"] * 1000 <= second * 1.001
         assert whole.get_max_value() == pytest.approx(expected["max"] * 1000, rel=0.001)
         assert "TotalCount     =      500.000" in (folder / f"{phase}.hgrm").read_text()
     assert herd("load", "127.0.0.1:1", "-o", str(folder)).returncode == 2
