@@ -1,8 +1,8 @@
 """``make bench``: what it costs a saturated server to be observed: by herd, perf, trace-cmd and bpftrace.
 
 In every turn, on a fresh nginx in a network namespace of its own, each observer watches between two slices in
-which nobody does: once while wrk saturates the server, once while it is asked at an even pace. Its cost is
-what it lacks against the mean of its two neighbours. As root, on an idle machine:
+which nobody does: in the first turns while wrk saturates the server, then while it is asked at an even pace.
+Its cost is what it lacks against the mean of its two neighbours. As root, on an idle machine, in 35 minutes:
 
     make bench
     .venv/bin/python benchmarks/overhead.py --turns 1 --print
@@ -239,33 +239,45 @@ def _worked_ns(server: servers.Running) -> int:
     return sum(int(text.split()[0]) for text in texts)
 
 
-def _slice(server: servers.Running, name: str, seconds: float) -> dict[str, float]:
-    """What a server does while it is watched."""
+def _saturated(server: servers.Running, name: str, seconds: float) -> dict[str, float]:
+    """What a server does while it is watched, asked for all that it can."""
     with _watching(server, name) as before:
         began = _worked_ns(server)
         rate = wrk_rate(server.port, seconds, before)
         cpu_us = (_worked_ns(server) - began) / 1000 / (rate * seconds)
+    return {"rate": rate, "cpu_us": cpu_us}
+
+
+def _paced(server: servers.Running, name: str, seconds: float) -> dict[str, float]:
+    """How long it takes to answer while it is watched and has time to spare, µs."""
     with _watching(server, name) as before:
         asks = ("-R", "http", "-r", str(PACE), "-d", f"{seconds}s")
         answer = herd_load(server.port, *asks, before=before)["latency_us"]["first_byte"]
-    return {"rate": rate, "cpu_us": cpu_us, "p50": answer["p50"], "p99": answer["p99"]}
+    return {"p50": answer["p50"], "p99": answer["p99"]}
 
 
-def _turn(names: list[str], seconds: float) -> dict[str, Any]:
+SLICES = {"saturated": _saturated, "paced": _paced}
+
+
+def _turn(what: str, names: list[str], seconds: float) -> dict[str, Any]:
     """By observer: what the server did while it watched, and what on the average just before and after.
 
     Of one that can't watch: why.
+
+    :param what: of :data:`SLICES`; with one kind only, a slice's neighbours are as near in time as can be
     """
     found: dict[str, Any] = {}
     with _server() as server:
-        before = _slice(server, NOBODY, seconds)
+        measure = partial(SLICES[what], server, seconds=seconds)
+        measure(NOBODY)  # to warm it up
+        before = measure(NOBODY)
         for name in names:
             try:
-                mine = _slice(server, name, seconds)
+                mine = measure(name)
             except SystemExit as failure:
                 found[name] = str(failure)
                 continue
-            after = _slice(server, NOBODY, seconds)
+            after = measure(NOBODY)
             found[name] = [mine, {key: (before[key] + after[key]) / 2 for key in before}]
             before = after
     return found
@@ -320,15 +332,22 @@ def _events(mode: str, seconds: float) -> dict[str, dict[str, float]]:
 Pair = tuple[dict[str, float], dict[str, float]]
 
 
-def _measure(turns: int, seconds: float) -> tuple[dict[str, list[Pair]], list[str]]:
-    """The pairs of each observer that can watch here, and why the others can't."""
+#: Of every observer.
+Pairs = dict[str, list[Pair]]
+
+
+def _measure(what: str, turns: int, seconds: float) -> tuple[Pairs, list[str]]:
+    """The pairs of each observer that can watch here, and why the others can't.
+
+    :param what: of :data:`SLICES`
+    """
     names = [name for name in OBSERVERS if name != NOBODY]
-    found: dict[str, list[Pair]] = {}
+    found: Pairs = {}
     cannot: list[str] = []
     for turn in range(turns):
-        print(f"turn {turn + 1} of {turns}", file=sys.stderr)
+        print(f"{what}: turn {turn + 1} of {turns}", file=sys.stderr)
         random.Random(turn).shuffle(names)
-        for name, pair in alone(__file__, "turn", str(seconds), *names).items():
+        for name, pair in alone(__file__, what, str(seconds), *names).items():
             if not isinstance(pair, str):
                 found.setdefault(name, []).append(tuple(pair))
             elif turn:
@@ -351,31 +370,41 @@ def _sure(values: list[float], form: str) -> str:
     return f"{found.estimate:{form}} ({low:{form}} to {high:{form}})"
 
 
-def _row(name: str, pairs: list[Pair]) -> str:
-    fewer = [100 * (1 - mine["rate"] / nobody["rate"]) for mine, nobody in pairs]
-    more = [100 * (mine["cpu_us"] / nobody["cpu_us"] - 1) for mine, nobody in pairs]
-    cells = [name, OBSERVERS[name].keeps, f"{_sure(fewer, '.1f')} %", f"{_sure(more, '+.1f')} %"]
+def _row(name: str, saturated: list[Pair], paced: list[Pair]) -> str:
+    fewer = [100 * (1 - mine["rate"] / nobody["rate"]) for mine, nobody in saturated]
+    more = [100 * (mine["cpu_us"] / nobody["cpu_us"] - 1) for mine, nobody in saturated]
+    cells = [name, OBSERVERS[name].keeps, f"{_sure(fewer, '.1f')} %"]
+    cells += [f"{statistics.median(fewer):.1f} %", f"{_sure(more, '+.1f')} %"]
     for figure in ("p50", "p99"):
-        cells.append(spread([mine[figure] - nobody[figure] for mine, nobody in pairs], "+.0f"))
+        cells.append(spread([mine[figure] - nobody[figure] for mine, nobody in paced], "+.0f"))
     return f"| {' | '.join(cells)} |"
 
 
-def _table(found: dict[str, list[Pair]], cannot: list[str], turns: int, seconds: float) -> str:
+def _unwatched(pairs: Pairs) -> dict[str, float]:
+    slices = [nobody for some in pairs.values() for _, nobody in some]
+    return {key: statistics.median(nobody[key] for nobody in slices) for key in slices[0]}
+
+
+def _turns(pairs: Pairs) -> int:
+    return max(map(len, pairs.values()))
+
+
+def _table(saturated: Pairs, paced: Pairs, cannot: list[str], seconds: float) -> str:
     programs = [f"nginx {servers.find('nginx').version()}"]
     absent = f" Could not watch here: {', '.join(cannot)}." if cannot else ""
-    unwatched = [nobody for pairs in found.values() for _, nobody in pairs]
-    usual = {key: statistics.median(nobody[key] for nobody in unwatched) for key in unwatched[0]}
+    usual = _unwatched(saturated) | _unwatched(paced)
     head = [
-        f"{machine(*programs)} {turns} turns, slices of {seconds:g} s.{absent} With nobody watching:"
-        f" {usual['rate']:,.0f} connections/s, {usual['cpu_us']:.0f} µs of the server's CPU for each, first"
-        f" byte after {usual['p50']:.0f} µs (p50), {usual['p99']:.0f} µs (p99). Mean (95 % interval); of µs"
-        " the median (lowest to highest).",
+        f"{machine(*programs)} {_turns(saturated)} turns with wrk, then {_turns(paced)} at {PACE:,}"
+        f" connections/s, slices of {seconds:g} s.{absent} With nobody watching: {usual['rate']:,.0f}"
+        f" connections/s, {usual['cpu_us']:.0f} µs of the server's CPU for each, first byte after"
+        f" {usual['p50']:.0f} µs (p50), {usual['p99']:.0f} µs (p99). Mean (95 % interval); of µs the median"
+        " (lowest to highest).",
         "",
-        "| observer | what it keeps | fewer connections/s | more of the server's CPU for each"
+        "| observer | what it keeps | fewer connections/s | median | more of the server's CPU for each"
         " | first byte p50, µs | p99, µs |",
-        "|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|",
     ]
-    return "\n".join([*head, *(_row(name, pairs) for name, pairs in found.items())])
+    return "\n".join([*head, *(_row(name, saturated[name], paced[name]) for name in saturated)])
 
 
 def _events_table(turns: list[dict[str, dict[str, float]]]) -> str:
@@ -397,21 +426,26 @@ def _events_table(turns: list[dict[str, dict[str, float]]]) -> str:
 def main() -> None:
     """Measure, print, and write."""
     parser = options(__doc__)
-    parser.add_argument("--turns", type=int, default=15, help="of every observer (default: 15)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="each time (1)")
+    parser.add_argument("--turns", type=int, default=20, help="of every observer (default: 20)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="each time (2)")
     parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.one:
         what, seconds, *names = asked.one
         one: dict[str, Any] = (
-            _events(*names, float(seconds)) if what == "events" else _turn(names, float(seconds))
+            _events(names[0], float(seconds))
+            if what == "events"
+            else _turn(what, names, float(seconds))
         )
         print(json.dumps(one))
         return
-    turns = range(min(asked.turns, 5))
-    events = [alone(__file__, "events", str(asked.seconds), "light") for _ in turns]
-    found = _measure(asked.turns, asked.seconds)
-    table = f"{_table(*found, asked.turns, asked.seconds)}\n\n{_events_table(events)}"
+    few = min(asked.turns, 5)
+    events = [alone(__file__, "events", str(asked.seconds), "light") for _ in range(few)]
+    saturated, cannot = _measure("saturated", asked.turns, asked.seconds)
+    paced, cannot_either = _measure("paced", few, asked.seconds)
+    if set(saturated) != set(paced):
+        sys.exit(f"could watch once, and then not: {cannot}, {cannot_either}")
+    table = f"{_table(saturated, paced, cannot, asked.seconds)}\n\n{_events_table(events)}"
     print(table)
     if not asked.only:
         write("overhead", table)
