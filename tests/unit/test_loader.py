@@ -72,6 +72,17 @@ def test_a_64_bit_number_is_no_map():
     assert image.renumber_maps(number, {}) == number
 
 
+def test_a_call_of_what_is_no_helper_is_one_of_the_kernel_by_btf_id():
+    def code(by: int, number: int) -> bytes:
+        registers = by << 4 if sys.byteorder == "little" else by
+        return struct.pack("=BBhi", 0x85, registers, 0, number)
+
+    helper, jump = code(0, 14), struct.pack("=BBhi", 0x05, 0, 0, 65486)
+    called = image.call_kernel(helper + code(0, 65486) + jump)
+    assert called == helper + code(2, 65486) + jump
+    assert image.call_kernel(called) == called
+
+
 def test_a_layout_is_that_of_the_c_type():
     found = image.layout(PAIR)
     assert found.itemsize == IMAGE.maps[0].value_bytes

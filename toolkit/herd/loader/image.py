@@ -15,6 +15,10 @@ INSTRUCTION: Final = np.dtype(
 )
 _LD_IMM64: Final = 0x18  # BPF_LD | BPF_IMM | BPF_DW
 _PSEUDO_MAP_FD: Final = 1  # as source register: imm is a map's descriptor
+_CALL: Final = 0x85  # BPF_JMP | BPF_CALL
+_PSEUDO_KFUNC_CALL: Final = 2  # as source register: imm is a kernel function's BTF id
+_NO_HELPER: Final = 4096  # helpers are numbered from 1, and functions come late in BTF
+_SOURCE: Final = 4 if sys.byteorder == "little" else 0  # the bit where the source register begins
 
 #: bcc's names of C types.
 _SCALARS: Final = {
@@ -76,14 +80,21 @@ def renumber_maps(code: bytes, numbers: Mapping[int, int]) -> bytes:
     :raises KeyError: a map that isn't among them
     """
     instructions = np.frombuffer(code, INSTRUCTION).copy()
-    source = (
-        instructions["registers"] >> 4
-        if sys.byteorder == "little"
-        else instructions["registers"] & 15
-    )
+    source = instructions["registers"] >> _SOURCE & 15
     places = np.flatnonzero((instructions["code"] == _LD_IMM64) & (source == _PSEUDO_MAP_FD))
     for place in places:
         instructions["imm"][place] = numbers[int(instructions["imm"][place])]
+    return instructions.tobytes()
+
+
+def call_kernel(code: bytes) -> bytes:
+    """The same instructions with calls of what is no helper as calls of the kernel's functions, by BTF id.
+
+    In C, such a function is written as a helper is: ``static u64 (*name)(u64) = (void *)ID;``
+    """
+    instructions = np.frombuffer(code, INSTRUCTION).copy()
+    unknown = (instructions["code"] == _CALL) & (instructions["imm"] > _NO_HELPER)
+    instructions["registers"][unknown] = _PSEUDO_KFUNC_CALL << _SOURCE
     return instructions.tobytes()
 
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from herd import bpf
 from herd.errors import HostError
 from herd.loader import cgroups, kprobes
-from herd.loader.image import Image, ProgramImage, renumber_maps
+from herd.loader.image import Image, ProgramImage, call_kernel, renumber_maps
 from herd.loader.maps import Map
 from herd.probes.btf import Btf
 
@@ -84,7 +84,7 @@ class Loaded:
         kind = _KINDS[prefix]
         self.fds[program.name] = fd = bpf.load(
             kind.type,
-            renumber_maps(program.code, numbers),
+            renumber_maps(call_kernel(program.code), numbers),
             name=program.name[:15],
             attach_type=kind.attach_type,
             attach_btf_id=self._type_id(kind.target.format(target)) if kind.target else 0,

@@ -124,6 +124,10 @@ class Btf:
             type_id = found[1]
         return total
 
+    def struct_id(self, name: str) -> int | None:
+        """The type id of a struct; ``None`` where this kernel has none of that name."""
+        return self._find(name, _STRUCT)
+
     def size(self, struct_name: str) -> int | None:
         """Bytes of a struct; ``None`` where this kernel has none of that name."""
         type_id = self._find(struct_name, _STRUCT, _UNION)

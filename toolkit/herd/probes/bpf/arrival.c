@@ -14,11 +14,8 @@
  */
 static __always_inline void peer_arrives(struct window *open, u64 sk, u64 from, u64 to)
 {
-	if (from != BPF_TCP_SYN_RECV || to != BPF_TCP_ESTABLISHED)
-		return;
-	struct common common;
-	read_common(&common, sk);
-	open->ends = ends_in(&common);
+	if (from == BPF_TCP_SYN_RECV && to == BPF_TCP_ESTABLISHED)
+		open->ends = ends_in(sk);
 }
 
 /* The socket that a task connects just now, by tid. */

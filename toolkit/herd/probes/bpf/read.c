@@ -26,6 +26,18 @@
 		(type)value_;                                                            \
 	})
 
+/*
+ * A member of what `base` points to, a struct whose type the verifier doesn't know. Where the kernel has a function that
+ * tells it (bpf_rdonly_cast, since 6.2; verifier.c makes a move of the call), it is read in place, too. What isn't there
+ * reads as 0 either way. Parameters (-D): CAST and TYPE_FILE and so on, ids of BTF.
+ */
+#ifdef CAST
+static void *(*cast)(u64 base, u32 type) = (void *)CAST;
+#define READ(struct_, type, base, offset) TYPED(type, cast(base, TYPE_##struct_), offset)
+#else
+#define READ(struct_, type, base, offset) KREAD(type, base, offset)
+#endif
+
 static __always_inline u32 wait_of(int nr)
 {
 	switch (nr) {
@@ -90,13 +102,13 @@ static __always_inline u64 registers_of(u64 task)
 /* The system call that a task is in. */
 static __always_inline u32 wait_in(u64 task)
 {
-	return wait_of(KREAD(int, registers_of(task), CALL_NUMBER));
+	return wait_of(READ(REGISTERS, u32, registers_of(task), CALL_NUMBER));
 }
 
 /* What a task waits on there: a listening socket, an epoll set. */
 static __always_inline u32 fd_in(u64 task)
 {
-	return KREAD(u32, registers_of(task), FIRST_ARGUMENT);
+	return READ(REGISTERS, u32, registers_of(task), FIRST_ARGUMENT);
 }
 
 /* What is behind one of a task's descriptors: struct socket, struct eventpoll. */
@@ -105,26 +117,15 @@ static __always_inline u64 behind(u64 task, u32 fd)
 	u64 files = TYPED(u64, task, TASK_FILES);
 	u64 table = TYPED(u64, files, FILES_FDT);
 	u64 array = TYPED(u64, table, FDTABLE_FD);
-	u64 file = KREAD(u64, array, fd * 8);
-	return KREAD(u64, file, FILE_PRIVATE_DATA);
+	/* Registers: any struct that begins with a number would do. */
+	u64 file = READ(REGISTERS, u64, array + fd * 8, 0);
+	return READ(FILE, u64, file, FILE_PRIVATE_DATA);
 }
 
 /* struct sock of one of the current task's descriptors; the caller knows that it is a socket. */
 static __always_inline u64 sock_of(u32 fd)
 {
-	return KREAD(u64, behind(this_task(), fd), SOCKET_SK);
-}
-
-/* The first members of a socket, in one read. */
-struct common {
-	u8 bytes[SKC_V6_DADDR + 16];
-};
-#define MEMBER(type, common, offset) (*(type *)((common)->bytes + (offset)))
-
-static __always_inline void read_common(struct common *common, u64 sk)
-{
-	__builtin_memset(common, 0, sizeof(*common));
-	bpf_probe_read_kernel(common, sizeof(*common), (void *)sk);
+	return READ(SOCKET, u64, behind(this_task(), fd), SOCKET_SK);
 }
 
 /*
@@ -138,14 +139,14 @@ static __always_inline u64 ends_of(u32 address, u16 our_port, u16 peer_port)
 #define PEER_OF(ends) ((u32)((ends) >> 32))
 #define PEER_PORT_OF(ends) ((u16)(ends))
 
-static __always_inline u64 ends_in(struct common *common)
+static __always_inline u64 ends_in(u64 sk)
 {
-	u32 address = MEMBER(u16, common, SKC_FAMILY) == AF_INET6 ? MEMBER(u32, common, SKC_V6_DADDR + 12)
-								  : MEMBER(u32, common, SKC_DADDR);
-	return ends_of(address, MEMBER(u16, common, SKC_NUM), MEMBER(u16, common, SKC_DPORT));
+	u32 address = READ(SOCK, u16, sk, SKC_FAMILY) == AF_INET6 ? READ(SOCK, u32, sk, SKC_V6_DADDR + 12)
+								  : READ(SOCK, u32, sk, SKC_DADDR);
+	return ends_of(address, READ(SOCK, u16, sk, SKC_NUM), READ(SOCK, u16, sk, SKC_DPORT));
 }
 
 static __always_inline u64 cookie_of(u64 sk)
 {
-	return KREAD(u64, sk, SKC_COOKIE);
+	return READ(SOCK, u64, sk, SKC_COOKIE);
 }

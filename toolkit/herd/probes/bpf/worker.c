@@ -369,16 +369,14 @@ static __always_inline void worker_accepted(struct worker *w, u32 index, u64 ent
 	}
 	if (was_named(w))
 		return;
-	struct common common;
 	struct pending from = {};
 	u64 sk = sock_of(result);
-	read_common(&common, sk);
-	u64 ends = ends_in(&common);
+	u64 ends = ends_in(sk);
 	struct event e = accept_of(ends);
 	e.begin = entered;
 	e.listener = index;
 	e.result = result;
-	if (MEMBER(u16, &common, SKC_FAMILY) == AF_UNIX)
+	if (READ(SOCK, u16, sk, SKC_FAMILY) == AF_UNIX)
 		join_client(&e, sk);
 	else if (recall(ends, &from))
 		join_arrival(&e, &from);

@@ -22,6 +22,14 @@ NEEDED: Final = (
     "sys_exit",
 )
 
+#: C name → struct, of what bpf/read.c reads.
+_STRUCTS: Final = {
+    "REGISTERS": "pt_regs",
+    "FILE": "file",
+    "SOCKET": "socket",
+    "SOCK": "sock",
+}
+
 
 class Tracepoints(Probe):
     """A window per CPU: from the listener's ``sk_data_ready`` to whatever that CPU does next."""
@@ -37,5 +45,12 @@ class Tracepoints(Probe):
         self.need_tracepoints(*NEEDED)
 
     def defines(self) -> dict[str, str]:
-        """What a tracepoint is given has a type."""
-        return super().defines() | {"LISTENER_IS_TYPED": "1"}
+        """What a tracepoint is given has a type, and so has the rest where the kernel can be told."""
+        return super().defines() | {"LISTENER_IS_TYPED": "1"} | self._casts()
+
+    def _casts(self) -> dict[str, str]:
+        cast = self.btf.function_id("bpf_rdonly_cast")  # since 6.2, commit a35b9af4ec2c
+        if cast is None:
+            return {}
+        types = {f"TYPE_{name}": str(self.btf.struct_id(of)) for name, of in _STRUCTS.items()}
+        return types | {"CAST": str(cast)}
