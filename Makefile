@@ -43,5 +43,5 @@ format: setup ## Rewrite the sources as `make check` wants them
 	$(BIN)/ruff format $(SOURCES)
 
 clean: ## Remove caches and build output; .venv and results stay
-	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache toolkit/herd/traffic/client.c
 	find $(SOURCES) -depth -name __pycache__ -exec rm -rf {} +

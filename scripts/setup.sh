@@ -84,7 +84,7 @@ ensure_packages() {
 
 ensure_venv() {
   local python=$1 wanted
-  wanted=$(pwd; cat pyproject.toml constraints.txt)
+  wanted=$(pwd; cat pyproject.toml constraints.txt toolkit/herd/traffic/client.pyx)
   if [[ -e $STAMP && $(<"$STAMP") == "$wanted" ]] && "$VENV/bin/python" -c '' 2>/dev/null; then
     return
   fi

@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import select
+import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,10 +18,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import herd
 from herd import area
+from herd.errors import HostError
 from herd.families import abstract_name, find
 from herd.traffic.client import Client
 from herd.traffic.log import LAYOUT
+from herd.traffic.requests import BadAnswer, Unfinished
 from herd.traffic.requests.first_byte import FirstByte
 
 SOURCES = ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
@@ -208,27 +214,93 @@ def test_giving_up_ends_what_is_open_and_only_that(serve, log):
 
 
 def test_an_answer_in_two_parts_counts_from_its_first_byte(serve, log):
-    seen = threading.Event()
+    said, seen = threading.Event(), threading.Event()
 
     def slowly(connection: socket.socket) -> None:
         connection.send(b"h")
+        said.set()
         seen.wait(PATIENCE_S)
         connection.send(b"erd")
         connection.close()
 
     client = Client(serve(slowly).address, SOURCES, log)
     client.start(1)
-    [connection] = client._open.values()
-    deadline = time.monotonic() + PATIENCE_S
-    while not connection.first_byte and time.monotonic() < deadline:
-        select.select([client.epoll.fileno()], [], [], 1.0)
-        client.poll()
-    first, between = connection.first_byte, time.monotonic_ns()
+    assert said.wait(PATIENCE_S)
+    client.poll()
+    between = time.monotonic_ns()
     seen.set()
     see_through(client)
     [row] = log.rows()
-    assert (row["first_byte"], row["error"]) == (first, 0)
-    assert row["first_byte"] <= between <= row["closed"]
+    assert row["error"] == 0
+    assert row["established"] <= row["first_byte"] <= between <= row["done"] <= row["closed"]
+
+
+class Picky(FirstByte):
+    """Wants an answer that begins with an h, and knows how often it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(server_closes=False)
+        self.asked: list[bytes] = []
+
+    def check_answer(self, answer: bytes, *, ended: bool) -> bool:
+        self.asked.append(answer)
+        if not answer.startswith(b"h"):
+            raise BadAnswer(errno.EBADMSG)
+        if len(answer) < 4:
+            raise Unfinished(4 - len(answer))
+        return True
+
+
+def test_an_answer_like_the_last_is_not_judged_again_and_another_one_is(serve, log):
+    answers = [b"herd", b"herd", b"hero", b"nerd", b"nerd", b"herd"]
+    left, request = iter(answers), Picky()
+
+    def answer(connection: socket.socket) -> None:
+        connection.send(next(left))
+        connection.close()
+
+    client = Client(serve(answer).address, SOURCES, log, request)
+    for number in range(len(answers)):
+        client.start(number)
+        see_through(client)
+    assert request.asked == [b"herd", b"hero", b"nerd", b"nerd", b"herd"]
+    bad = errno.EBADMSG
+    assert list(log.rows()["error"]) == [0, 0, 0, bad, bad, 0]
+
+
+def test_parts_are_not_taken_for_the_whole_that_came_before(serve, log):
+    steps = threading.Semaphore(0)
+
+    def in_parts(connection: socket.socket) -> None:
+        for part in (b"he", b"rd"):
+            connection.send(part)
+            steps.acquire(timeout=PATIENCE_S)
+        connection.close()
+
+    request = Picky()
+    client = Client(serve(in_parts).address, SOURCES, log, request)
+    for number in range(2):
+        client.start(number)
+        select.select([client.epoll.fileno()], [], [], PATIENCE_S)
+        client.poll()
+        steps.release()
+        see_through(client)
+        steps.release()
+    assert request.asked == [b"he", b"herd", b"he", b"herd"]
+    assert list(log.rows()["error"]) == [0, 0]
+
+
+def test_a_herd_that_was_installed_without_a_compiler_says_so(tmp_path):
+    shutil.copytree(
+        Path(herd.__file__).parent, tmp_path / "herd", ignore=shutil.ignore_patterns("*.so")
+    )
+    command = [sys.executable, "-m", "herd", "load", "127.0.0.1:9", "-c", "1"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == HostError.exit_code, done.stderr
+    assert "wasn't built for this Python" in done.stderr
+    assert "install herd again" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 # --- a unix socket

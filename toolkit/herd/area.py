@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import numpy as np
 
-_HEADER_BYTES: Final = 4096
+HEADER_BYTES: Final = 4096
 _NUMPY = {"Q": "<u8", "q": "<i8", "I": "<u4", "H": "<u2", "4s": ">u4"}
 
 
@@ -34,7 +34,7 @@ class Layout:
 
     def bytes(self, capacity: int) -> int:
         """Size of an area of ``capacity`` rows, in whole pages."""
-        data = _HEADER_BYTES + capacity * self.row.size
+        data = HEADER_BYTES + capacity * self.row.size
         return -(-data // mmap.PAGESIZE) * mmap.PAGESIZE
 
     def dtype(self) -> np.dtype[Any]:
@@ -64,13 +64,12 @@ class Area:
     def __init__(self, memory: mmap.mmap, offset: int, layout: Layout, capacity: int) -> None:
         self._map = memory
         self._offset = offset
-        self._data = offset + _HEADER_BYTES
+        self._data = offset + HEADER_BYTES
         self._counters = memoryview(memory)[offset : self._data].cast("q")
         self._at = {name: place // 8 for name, place in layout.counters.items()}
         self._layout = layout
         self._row = layout.row
-        self._capacity = capacity
-        self._rows = 0
+        self.capacity = capacity
 
     def __getitem__(self, counter: str) -> int:
         return self._counters[self._at[counter]]
@@ -80,18 +79,23 @@ class Area:
 
     def append(self, *values: int | bytes) -> bool:
         """Write one row; ``False`` when the area is full."""
-        row = self._rows
-        if row >= self._capacity:
+        row = self._counters[0]
+        if row >= self.capacity:
             return False
         self._row.pack_into(self._map, self._data + row * self._row.size, *values)
-        self._rows = row + 1
-        self._counters[0] = self._rows
+        self._counters[0] = row + 1
         return True
+
+    @property
+    def memory(self) -> memoryview:
+        """All of it, for a writer in C: counters, ``rows`` first; from :data:`HEADER_BYTES` on, the rows."""
+        size = self._layout.bytes(self.capacity)
+        return memoryview(self._map)[self._offset : self._offset + size]
 
     @property
     def full(self) -> bool:
         """Whether this writer has no room left."""
-        return self._rows >= self._capacity
+        return self._counters[0] >= self.capacity
 
     def rows(self) -> np.ndarray[Any, Any]:
         """A copy of the whole rows written so far."""

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import random
 import socket
+import struct
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
@@ -13,7 +14,6 @@ from herd.discover import unknown
 from herd.errors import UsageError
 
 _IPV4_SOURCES: Final = 16
-_IP_BIND_ADDRESS_NO_PORT: Final = 24
 _LOOPBACK_ONLY: Final = "herd sends its load to 127.0.0.0/8 or ::1 only"
 
 
@@ -44,12 +44,12 @@ class Family:
         """The port that a socket is bound to; 0 where there are none."""
         raise NotImplementedError
 
-    def sources(self, seed: int) -> list[str]:
-        """The addresses to connect from."""
+    def sockaddr(self, address: Any) -> bytes:
+        """What they take in C: ``struct sockaddr_in`` and so on."""
         raise NotImplementedError
 
-    def bind_source(self, sock: socket.SocketType, source: str) -> None:
-        """Have a client connect from one of them."""
+    def sources(self, seed: int) -> list[str]:
+        """The addresses to connect from."""
         raise NotImplementedError
 
     def pack(self, address: Any) -> tuple[bytes, int]:
@@ -99,16 +99,17 @@ class Inet(Family):
         """Its own, or the one that the kernel chose."""
         return int(sock.getsockname()[1])
 
+    def sockaddr(self, address: tuple[str, int]) -> bytes:
+        """Family, port, address, zeros."""
+        return struct.pack("=H", self.number) + self._in_network_order(*address)
+
+    def _in_network_order(self, host: str, port: int) -> bytes:
+        return struct.pack("!H4s8x", port, socket.inet_pton(self.number, host))
+
     def sources(self, seed: int) -> list[str]:
         """16 of 127.0.0.0/8, chosen by the seed."""
         choice = random.Random(seed)
         return [f"127.0.0.{last}" for last in choice.sample(range(2, 255), _IPV4_SOURCES)]
-
-    def bind_source(self, sock: socket.SocketType, source: str) -> None:
-        """The address only."""
-        # The port is chosen by connect, when the whole four-tuple is known: it can't run out early.
-        sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-        sock.bind((source, 0))
 
     def pack(self, address: Any) -> tuple[bytes, int]:
         """All of an IPv4 address."""
@@ -130,6 +131,10 @@ class Inet6(Inet):
     def sources(self, seed: int) -> list[str]:
         """The only one there is."""
         return [self._loopback]
+
+    def _in_network_order(self, host: str, port: int) -> bytes:
+        """With flow before the address, and scope after it."""
+        return struct.pack("!H4x16s4x", port, socket.inet_pton(self.number, host))
 
     def text(self, packed: int) -> str:
         """The first twelve bytes of a loopback address are 0."""
@@ -163,12 +168,14 @@ class Unix(Family):
         """None."""
         return 0
 
+    def sockaddr(self, address: str) -> bytes:
+        """Family and name; a path ends with a 0."""
+        path = b"" if address.startswith("\0") else b"\0"
+        return struct.pack("=H", self.number) + os.fsencode(address) + path
+
     def sources(self, seed: int) -> list[str]:
         """The name of a socket that has none."""
         return [""]
-
-    def bind_source(self, sock: socket.SocketType, source: str) -> None:
-        """Nothing: it stays unnamed."""
 
     def pack(self, address: str) -> tuple[bytes, int]:
         """An unnamed socket has nothing to keep."""

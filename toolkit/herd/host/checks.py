@@ -7,6 +7,7 @@ import resource
 import sys
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -49,7 +50,7 @@ def run_checks() -> list[Check]:
     needed = [_privileges(), _process_ids(), _bcc(tried["bcc"]), compiled, _btf()]
     mend = next((check.mend for check in needed if not check.found), None)
     probes = [_tracepoints(tried["tracepoints"], mend), _light(tried["light"]), _functions(tried)]
-    return [*needed, *probes, *_mounts(), _cache(), _descriptors(), _virtual_machines()]
+    return [*needed, *probes, *_mounts(), _cache(), _clients(), _descriptors(), _virtual_machines()]
 
 
 def capable(checks: Iterable[Check] | None = None) -> bool:
@@ -186,6 +187,19 @@ def _cache() -> Check:
         costs="the first run with new settings compiles them, for a second or two",
         mend=None,
         required=False,
+    )
+
+
+def _clients() -> Check:
+    built = find_spec("herd.traffic.client")
+    lacks = "herd.traffic.client was not built: no C compiler, or no headers of Python's"
+    return Check(
+        name="clients",
+        found=built is not None,
+        detail=str(built.origin) if built else lacks,
+        costs="herd run and herd load can't connect to anything",
+        mend=None if built else f"{install_command('compiler')}, and install herd again",
+        required=True,
     )
 
 

@@ -9,7 +9,7 @@ import os
 import platform
 import sys
 
-SET_UP = ("bcc", "headers", "bpftool", "bpftrace", "qemu")
+SET_UP = ("compiler", "bcc", "headers", "bpftool", "bpftrace", "qemu")
 """What ``make setup`` installs."""
 CAPABILITIES = (*SET_UP, "servers", "browser")
 """The last are those that tests drive; ``make test`` installs them."""
@@ -17,6 +17,7 @@ CAPABILITIES = (*SET_UP, "servers", "browser")
 # Keys are os-release IDs. {deb} and {qemu} stand for the machine's name in that distribution.
 _PACKAGES: dict[str, dict[str, str]] = {
     "debian": {
+        "compiler": "gcc libc6-dev python3-dev",
         "bcc": "python3-bpfcc",
         "headers": "linux-headers-{deb}",
         "bpftool": "bpftool",
@@ -26,6 +27,7 @@ _PACKAGES: dict[str, dict[str, str]] = {
         "browser": "chromium",
     },
     "ubuntu": {
+        "compiler": "gcc libc6-dev python3-dev",
         "bcc": "python3-bpfcc",
         "headers": "linux-headers-generic",
         "bpftool": "linux-tools-common linux-tools-generic",
@@ -35,6 +37,7 @@ _PACKAGES: dict[str, dict[str, str]] = {
         "browser": "chromium-browser",
     },
     "fedora": {
+        "compiler": "gcc python3-devel",
         "bcc": "python3-bcc",
         "headers": "kernel-devel",
         "bpftool": "bpftool",
@@ -44,6 +47,7 @@ _PACKAGES: dict[str, dict[str, str]] = {
         "browser": "chromium",
     },
     "arch": {
+        "compiler": "gcc",
         "bcc": "python-bcc",
         "headers": "linux-headers",
         "bpftool": "bpf",
@@ -53,6 +57,7 @@ _PACKAGES: dict[str, dict[str, str]] = {
         "browser": "chromium",
     },
     "opensuse": {
+        "compiler": "gcc python3-devel",
         "bcc": "python3-bcc",
         "headers": "kernel-default-devel",
         "bpftool": "bpftool",

@@ -1,6 +1,7 @@
 """One load process.
 
-It is told ``{...spec}`` and ``{"do": "go", "begin": ns}``, and says ``ready`` and ``finished``.
+It is told ``{...spec}`` and ``{"do": "go", "begin": ns}``, and says ``ready`` and ``finished``, or
+``failed``.
 """
 
 from __future__ import annotations
@@ -10,16 +11,21 @@ import gc
 import os
 import select
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from herd import area, families
+from herd.errors import HerdError, HostError
+from herd.host.packages import install_command
 from herd.pool import log as pool_log
 from herd.process import Channel, Message, precise_timers, serve
 from herd.traffic import requests
-from herd.traffic.client import Client, Manners
 from herd.traffic.log import LAYOUT
+from herd.traffic.manners import Manners
 from herd.traffic.patterns import NEVER, Pattern, Situation, find
 from herd.traffic.requests.first_byte import FirstByte
+
+if TYPE_CHECKING:
+    from herd.traffic.client import Client
 
 _GRACE_NS: Final = 5_000_000_000
 _MS: Final = 1_000_000
@@ -50,7 +56,7 @@ class Load:
         self._spin_ns = spec.get("spin_ns", 0)
         areas = area.share(spec["area_fd"], LAYOUT, spec["capacity"], spec["processes"])
         family = families.find(spec["family"])
-        self.client = Client(
+        self.client = _client_type()(
             family.address(spec["host"], spec["port"]),
             spec["sources"],
             areas[spec["index"]],
@@ -141,6 +147,18 @@ class Load:
         self.client.poll(max(0, sleep_ns // _MS) / 1000)
 
 
+def _client_type() -> type[Client]:
+    """Built as herd was installed, if that could be done."""
+    try:
+        from herd.traffic.client import Client
+    except ImportError as error:
+        raise HostError(
+            f"herd's client, which is in C, wasn't built for this Python ({error})",
+            f"{install_command('compiler')}, then install herd again",
+        ) from error
+    return Client
+
+
 def _request(spec: Message) -> requests.Request:
     if "request" not in spec:
         return FirstByte(payload=bytes.fromhex(spec["payload"]))
@@ -157,7 +175,12 @@ def main() -> None:
         return
     if spec["cpus"]:
         os.sched_setaffinity(0, spec["cpus"])
-    load = Load(spec, channel)
+    try:
+        load = Load(spec, channel)
+    except HerdError as error:
+        channel.send({"event": "failed", **error.as_message()})
+        channel.receive(timeout=None)
+        return
     gc.freeze()
     gc.disable()
     channel.send({"event": "ready"})

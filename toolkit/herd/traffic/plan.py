@@ -13,7 +13,7 @@ from herd.config import checked
 from herd.errors import UsageError
 from herd.observe import targets
 from herd.traffic import patterns, requests
-from herd.traffic.client import Manners
+from herd.traffic.manners import Manners
 
 _DEFAULT_RATE: Final = 1000.0
 _DEFAULT_SECONDS: Final = 10.0

@@ -73,6 +73,8 @@ class Request:
     def check_answer(self, answer: bytes, *, ended: bool) -> bool:
         """Look at all that came back so far: there is at least one byte.
 
+        What it says depends on that alone: of the same answer as the last one it isn't asked again.
+
         :param ended: the server has closed its side
         :returns: whether the connection can be used again
         :raises Unfinished: there must be more
