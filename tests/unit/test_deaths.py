@@ -214,12 +214,26 @@ def test_what_somebody_who_lives_has_not_written_down_is_still_missing(shared):
     assert shared.accounts[0] is False
 
 
-def test_what_was_handed_on_to_it_by_another_is_told_once(shared):
-    """As with a dispatcher: worker 0 accepts all, the others serve."""
-    clients = shared.of_dead(4)
+def dispatch(shared: Damaged) -> None:
+    """Worker 0 accepts all, the others serve."""
     shared.edit("accepts", lambda rows: [row.update(worker=0) for row in rows])
     shared.edit("workers", lambda rows: [row.update(accepts=0) for row in rows])
     shared.count(0, 200, ("accepts",))
+
+
+def test_a_last_answer_of_a_connection_that_was_handed_on_may_not_be_counted_either(shared):
+    dispatch(shared)
+    shared.count(DEAD, -1, ("served",))
+    assert shared.explained == NOTHING | {"unserved": 1}
+    assert shared.accounts[0]
+    shared.count(DEAD, -1, ("served",))
+    assert shared.explained == NOTHING
+    assert not shared.accounts[0]
+
+
+def test_what_was_handed_on_to_it_by_another_is_told_once(shared):
+    clients = shared.of_dead(4)
+    dispatch(shared)
     assert shared.death["handed_on"] == {}
     shared.fail(clients, "ECONNRESET")
     assert (shared.death["handed_on"], shared.death["in_hand"]) == ({"ECONNRESET": 4}, {})

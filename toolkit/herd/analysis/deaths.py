@@ -114,6 +114,15 @@ def _uncounted(recording: Recording, death: dict[str, Any]) -> int:
     return int(accepted - sum(death["in_hand"].values()) - served == 1)
 
 
+def _uncounted_anywhere(recording: Recording, died: list[dict[str, Any]]) -> int:
+    """The same where workers hand connections on: of whom isn't known, so as many as died, at the most."""
+    if not died or died[0]["handed_on"] is None:
+        return 0
+    answered = _with_error(recording, recording.accepts)["error"].isna().sum()
+    short = int(answered - recording.workers["served"].sum())
+    return short if 0 < short <= len(died) else 0
+
+
 def explained(recording: Recording) -> dict[str, int]:
     """What deaths take off the accounts.
 
@@ -131,7 +140,8 @@ def explained(recording: Recording) -> dict[str, int]:
     return {
         "unlogged": sum(_unlogged(recording, death["worker"]) for death in died),
         "unserved": sum(sum(errors.values()) for errors in unserved if errors)
-        + sum(_uncounted(recording, death) for death in died),
+        + sum(_uncounted(recording, death) for death in died)
+        + _uncounted_anywhere(recording, died),
         "lost": sum(sum(queue["lost"].values()) for queue in queues),
         "migrated": sum(sum(queue["migrated"].values()) for queue in queues),
         "announced": int(recording.arrivals["peer_port"].isna().sum()) if queues else 0,
