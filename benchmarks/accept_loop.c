@@ -1,7 +1,8 @@
 /*
  * accept_loop: the plainest server, as a yardstick's other end.
  *
- * Listens on a free port of 127.0.0.1, prints it, and accepts and closes until its standard input ends.
+ * Listens on a free port of 127.0.0.1, prints it, and accepts and closes until its standard input ends. Its queue has
+ * room for all (where net.core.somaxconn lets it): a SYN that meets a full one is sent again after a second.
  */
 #include <arpa/inet.h>
 #include <pthread.h>
@@ -32,7 +33,7 @@ int main(void)
 	pthread_t thread;
 	char byte;
 
-	if (bind(listener, (void *)&here, size) || listen(listener, 4096) ||
+	if (bind(listener, (void *)&here, size) || listen(listener, 65535) ||
 	    getsockname(listener, (void *)&here, &size) ||
 	    pthread_create(&thread, NULL, accept_and_close, &listener)) {
 		perror("accept_loop");

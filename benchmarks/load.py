@@ -19,11 +19,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from _bench import CLIENTS, HERE, PROCESSES, alone, herd_load, output, rate, wrk_rate
 from _page import machine, options, spread, write
 
 from herd.observe import servers
+
+_SOMAXCONN: Final = Path("/proc/sys/net/core/somaxconn")
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,7 @@ def _once(contender: Contender, job: Job) -> dict[str, float]:
 
 def _one(name: str, connections: str, seconds: str, built: str) -> None:
     contender = CONTENDERS[name]
+    _SOMAXCONN.write_text("65535")  # of this network namespace
     with _server(contender.server, Path(built)) as port:
         found = contender.run(Job(port, int(connections), float(seconds), Path(built)))
     print(json.dumps(found))
