@@ -2,7 +2,7 @@
 
 In every turn, on a fresh nginx in a network namespace of its own, each observer watches between two slices in
 which nobody does: in the first turns while wrk saturates the server, then while it is asked at an even pace.
-Its cost is what it lacks against the mean of its two neighbours. As root, on an idle machine, in 35 minutes:
+Its cost is what it lacks against the mean of its two neighbours. As root, on an idle machine, half an hour:
 
     make bench
     .venv/bin/python benchmarks/overhead.py --turns 1 --print
@@ -33,7 +33,7 @@ from _bench import alone, herd_load, wrk_rate
 from _page import machine, options, spread, write
 
 from herd import assembler, bpf
-from herd.analysis.statistics import mean
+from herd.analysis.statistics import median
 from herd.observe import servers
 from herd.observe.listeners import listening
 from herd.probes.events import RECORD
@@ -365,7 +365,7 @@ def _why(observer: Observer, failure: str) -> str:
 
 
 def _sure(values: list[float], form: str) -> str:
-    found = mean(values)
+    found = median(values)
     low, high = found.ends
     return f"{found.estimate:{form}} ({low:{form}} to {high:{form}})"
 
@@ -373,8 +373,7 @@ def _sure(values: list[float], form: str) -> str:
 def _row(name: str, saturated: list[Pair], paced: list[Pair]) -> str:
     fewer = [100 * (1 - mine["rate"] / nobody["rate"]) for mine, nobody in saturated]
     more = [100 * (mine["cpu_us"] / nobody["cpu_us"] - 1) for mine, nobody in saturated]
-    cells = [name, OBSERVERS[name].keeps, f"{_sure(fewer, '.1f')} %"]
-    cells += [f"{statistics.median(fewer):.1f} %", f"{_sure(more, '+.1f')} %"]
+    cells = [name, OBSERVERS[name].keeps, f"{_sure(fewer, '.1f')} %", f"{_sure(more, '+.1f')} %"]
     for figure in ("p50", "p99"):
         cells.append(spread([mine[figure] - nobody[figure] for mine, nobody in paced], "+.0f"))
     return f"| {' | '.join(cells)} |"
@@ -397,12 +396,12 @@ def _table(saturated: Pairs, paced: Pairs, cannot: list[str], seconds: float) ->
         f"{machine(*programs)} {_turns(saturated)} turns with wrk, then {_turns(paced)} at {PACE:,}"
         f" connections/s, slices of {seconds:g} s.{absent} With nobody watching: {usual['rate']:,.0f}"
         f" connections/s, {usual['cpu_us']:.0f} µs of the server's CPU for each, first byte after"
-        f" {usual['p50']:.0f} µs (p50), {usual['p99']:.0f} µs (p99). Mean (95 % interval); of µs the median"
-        " (lowest to highest).",
+        f" {usual['p50']:.0f} µs (p50), {usual['p99']:.0f} µs (p99). Medians, of per cents with their 95 %"
+        " interval, of µs from lowest to highest.",
         "",
-        "| observer | what it keeps | fewer connections/s | median | more of the server's CPU for each"
+        "| observer | what it keeps | fewer connections/s | more of the server's CPU for each"
         " | first byte p50, µs | p99, µs |",
-        "|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|",
     ]
     return "\n".join([*head, *(_row(name, saturated[name], paced[name]) for name in saturated)])
 
@@ -426,7 +425,7 @@ def _events_table(turns: list[dict[str, dict[str, float]]]) -> str:
 def main() -> None:
     """Measure, print, and write."""
     parser = options(__doc__)
-    parser.add_argument("--turns", type=int, default=20, help="of every observer (default: 20)")
+    parser.add_argument("--turns", type=int, default=30, help="of every observer (default: 30)")
     parser.add_argument("--seconds", type=float, default=2.0, help="each time (2)")
     parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
     asked = parser.parse_args()

@@ -26,6 +26,14 @@ def test_the_same_data_give_the_same_interval():
     assert statistics.mean([1, 2, 4, 8]) == statistics.mean([1, 2, 4, 8])
 
 
+def test_one_that_is_far_off_moves_the_median_little_and_the_mean_much():
+    values = [float(value) for value in range(1, 20)]
+    before, after = statistics.median(values), statistics.median([*values, 1000.0])
+    assert (before.estimate, after.estimate) == (10.0, 10.5)
+    assert 5 < after.ends[0] < 10 < after.ends[1] < 16
+    assert statistics.mean([*values, 1000.0]).estimate > 50
+
+
 def test_difference_and_ratio_say_which_way():
     before, after = [1.0, 2.0, 3.0], [11.0, 12.0, 13.0]
     change = statistics.difference(before, after)

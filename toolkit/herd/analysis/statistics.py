@@ -54,6 +54,13 @@ def mean(values: Sequence[float]) -> Interval:
     return _bootstrap(np.mean, values)
 
 
+def median(values: Sequence[float]) -> Interval:
+    """Their median, likewise: the few that are far off, where a machine stood still, move it little."""
+    import numpy as np
+
+    return _bootstrap(np.median, values)
+
+
 def difference(before: Sequence[float], after: Sequence[float]) -> Interval:
     """How much the mean of ``after`` lies above that of ``before``; ``count`` is the smaller sample's."""
     import numpy as np
