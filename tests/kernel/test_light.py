@@ -74,6 +74,17 @@ def test_it_tells_what_the_tracepoints_tell_in_the_same_run(herd, how):
     assert cpu == pytest.approx(1, abs=0.1)
 
 
+def test_without_what_a_cgroups_program_needs_it_says_so_and_auto_takes_the_tracepoints(herd):
+    few = "-all,+bpf,+perfmon,+dac_override"
+    before = ("setpriv", f"--bounding-set={few}", f"--inh-caps={few}")
+    how = ("run", "-s", "accept", "-n", "2", "-c", "20")
+    refused = herd(*how, "--probe", "light", before=before)
+    assert refused.returncode == 3, refused.stdout
+    assert "the light probe could not be loaded: peername4" in refused.stderr
+    taken = library.load(herd.run(*how[1:], before=before)["run"])
+    assert taken.run["host"]["probe"] == "tracepoints"
+
+
 def test_a_run_by_it_alone_keeps_the_laws(herd):
     how = ("-n", "8", "-c", "40", "--rate", "settled", "--probe", "light")
     summary = herd.run("-s", "epoll", *how)
