@@ -157,13 +157,17 @@ def test_what_it_had_in_hand_failed_by_error(shared):
     assert shared.accounts[0] is True
 
 
-def test_its_last_answer_may_not_be_counted_any_more_but_no_more_than_one(shared):
+def one_answer_may_be_uncounted(shared: Damaged) -> None:
     shared.count(DEAD, -1, ("served",))
     assert shared.explained == NOTHING | {"unserved": 1}
     assert shared.accounts[0]
     shared.count(DEAD, -1, ("served",))
     assert shared.explained == NOTHING
     assert not shared.accounts[0]
+
+
+def test_its_last_answer_may_not_be_counted_any_more_but_no_more_than_one(shared):
+    one_answer_may_be_uncounted(shared)
 
 
 def test_one_that_does_not_count_what_it_serves_has_left_nothing_uncounted(shared):
@@ -223,12 +227,7 @@ def dispatch(shared: Damaged) -> None:
 
 def test_a_last_answer_of_a_connection_that_was_handed_on_may_not_be_counted_either(shared):
     dispatch(shared)
-    shared.count(DEAD, -1, ("served",))
-    assert shared.explained == NOTHING | {"unserved": 1}
-    assert shared.accounts[0]
-    shared.count(DEAD, -1, ("served",))
-    assert shared.explained == NOTHING
-    assert not shared.accounts[0]
+    one_answer_may_be_uncounted(shared)
 
 
 def test_what_was_handed_on_to_it_by_another_is_told_once(shared):
