@@ -37,7 +37,7 @@ from herd.analysis.statistics import median
 from herd.observe import servers
 from herd.observe.listeners import listening
 from herd.probes.events import RECORD
-from herd.probes.modes.tracepoints import SCHEDULING
+from herd.probes.modes.light import Light
 from herd.process import Child, Message
 
 NOBODY = "nobody"
@@ -185,7 +185,7 @@ OBSERVERS = {
         Observer(NOBODY, "", lambda _: contextlib.nullcontext([])),
         Observer("herd observe", "each wakeup with its cause, each accept", herd_observe),
         Observer("herd run's probes", "the same", partial(herd_run, "light")),
-        Observer("empty programs, as many", "nothing", partial(empty_programs, SCHEDULING)),
+        Observer("empty programs, as many", "nothing", partial(empty_programs, Light.scheduling)),
         Observer(
             "herd run --probe tracepoints", "also accepts in vain", partial(herd_run, "tracepoints")
         ),

@@ -15,6 +15,9 @@ import pytest
 
 import herd as library
 from herd.observe import holders
+from herd.probes import interrupts
+from herd.probes.btf import Btf
+from herd.probes.modes.light import Light
 from herd.recording.read import Recording
 from tests.kernel.conftest import until
 from tests.kernel.test_observe import accepts, begin, interrupt, result, stranger
@@ -83,6 +86,14 @@ def test_without_what_a_cgroups_program_needs_it_says_so_and_auto_takes_the_trac
     assert "the light probe could not be loaded: peername4" in refused.stderr
     taken = library.load(herd.run(*how[1:], before=before)["run"])
     assert taken.run["host"]["probe"] == "tracepoints"
+
+
+def test_where_a_cpu_keeps_its_interrupts_is_tried_and_another_place_refused():
+    places = Light(Btf.vmlinux()).defines()
+    interrupts.check(places)
+    beside = {"PREEMPT_COUNT": str(int(places["PREEMPT_COUNT"]) + 64)}
+    with pytest.raises(library.HerdError, match="in which interrupts a CPU is"):
+        interrupts.check(places | beside)
 
 
 def test_a_run_by_it_alone_keeps_the_laws(herd):

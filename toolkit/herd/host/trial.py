@@ -21,7 +21,7 @@ from herd.loader.loaded import Loaded
 from herd.probes import permits
 from herd.probes.btf import Btf
 from herd.probes.modes.light import Light
-from herd.probes.modes.tracepoints import NEEDED
+from herd.probes.modes.tracepoints import Tracepoints
 
 TIMEOUT_S = 60.0
 
@@ -82,12 +82,12 @@ def _compile() -> str:
 
 
 def _tracepoints() -> str:
-    image = compiled(_functions(*(f"raw_tracepoint__{name}" for name in NEEDED)))
+    image = compiled(_functions(*(f"raw_tracepoint__{name}" for name in Tracepoints.needed())))
     btf = Btf.vmlinux()
     refused = [_target(program) for program in image.programs if not _attaches(program, btf)]
     if refused:
         raise HostError(f"the kernel has no raw tracepoint {', '.join(refused)}")
-    return f"attached to {', '.join(NEEDED)}"
+    return f"attached to {', '.join(Tracepoints.needed())}"
 
 
 def _functions(*names: str) -> str:

@@ -21,7 +21,7 @@ _MEMBER = struct.Struct("<III")
 # Bytes that follow the 12-byte btf_type, by kind: fixed, or per element (``vlen`` of them).
 _FIXED = {1: 4, 3: 12, 14: 4, 17: 4}
 _PER_ELEMENT = {4: 12, 5: 12, 6: 8, 13: 8, 15: 12, 19: 12}
-_STRUCT, _UNION = 4, 5
+_STRUCT, _UNION, _VAR, _DATASEC = 4, 5, 14, 15
 _TYPEDEF, _FUNC, _FUNC_PROTO, _PTR = 8, 12, 13, 2
 _MODIFIERS = {8, 9, 10, 11, 18}  # typedef, volatile, const, restrict, type tag
 
@@ -123,6 +123,19 @@ class Btf:
             total += found[0]
             type_id = found[1]
         return total
+
+    def per_cpu(self, name: str) -> int | None:
+        """Where a variable lies in the section of which each CPU has a copy, in bytes; ``None``: nowhere."""
+        variable, section = self._find(name, _VAR), self._find(".data..percpu", _DATASEC)
+        if variable is None or section is None:
+            return None
+        at = self._where[section]
+        _, info, _ = _TYPE.unpack_from(self._data, at)
+        for i in range(info & 0xFFFF):
+            type_id, offset, _ = _TYPE.unpack_from(self._data, at + 12 + 12 * i)
+            if type_id == variable:
+                return int(offset)
+        return None
 
     def struct_id(self, name: str) -> int | None:
         """The type id of a struct; ``None`` where this kernel has none of that name."""

@@ -7,21 +7,8 @@ from typing import ClassVar, Final
 from herd.probes.btf import Btf
 from herd.probes.modes._base import Probe
 
-#: What shows arrivals, wakeups and sleeps.
-SCHEDULING: Final = (
-    "sk_data_ready",  # since 6.3, commit 40e0b0908142
-    "inet_sock_set_state",
-    "softirq_exit",
-    "sched_waking",
-    "sched_switch",
-)
-#: What it attaches to; the doctor tries these.
-NEEDED: Final = (
-    *SCHEDULING,
-    "sys_enter",  # for unix listeners only
-    "sys_exit",
-)
-
+#: For unix listeners, and for accepts.
+_CALLS: Final = ("sys_enter", "sys_exit")
 #: C name → struct, of what bpf/read.c reads.
 _STRUCTS: Final = {
     "REGISTERS": "pt_regs",
@@ -39,10 +26,23 @@ class Tracepoints(Probe):
     rank = 30
     weight = 20
     sources: ClassVar[tuple[str, ...]] = ("tracepoints.c",)
+    #: What shows arrivals, wakeups and sleeps.
+    scheduling: ClassVar[tuple[str, ...]] = (
+        "sk_data_ready",  # since 6.3, commit 40e0b0908142
+        "inet_sock_set_state",
+        "softirq_exit",
+        "sched_waking",
+        "sched_switch",
+    )
 
     def __init__(self, btf: Btf) -> None:
         super().__init__(btf)
-        self.need_tracepoints(*NEEDED)
+        self.need_tracepoints(*self.needed())
+
+    @classmethod
+    def needed(cls) -> tuple[str, ...]:
+        """What it attaches to; the doctor tries these."""
+        return (*cls.scheduling, *_CALLS)
 
     def defines(self) -> dict[str, str]:
         """What a tracepoint is given has a type, and so has the rest where the kernel can be told."""
