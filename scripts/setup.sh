@@ -82,10 +82,16 @@ ensure_packages() {
   fi
 }
 
+# Whether .venv has what is compiled, or can't have it.
+is_built() {
+  "$VENV/bin/python" -c 'import herd.traffic.client' 2>/dev/null ||
+    { "$VENV/bin/python" -c '' 2>/dev/null && ! command -v gcc >/dev/null; }
+}
+
 ensure_venv() {
   local python=$1 wanted
   wanted=$(pwd; cat pyproject.toml constraints.txt toolkit/herd/traffic/client.pyx)
-  if [[ -e $STAMP && $(<"$STAMP") == "$wanted" ]] && "$VENV/bin/python" -c '' 2>/dev/null; then
+  if [[ -e $STAMP && $(<"$STAMP") == "$wanted" ]] && is_built; then
     return
   fi
   say "installing Python packages into $VENV (a minute, the first time)"
