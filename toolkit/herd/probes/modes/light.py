@@ -23,7 +23,7 @@ class Light(Tracepoints):
     """
 
     name = "light"
-    summary = "raw tracepoints, and none on system calls once accepts are seen without"
+    summary = "the raw tracepoints that come seldom, and what a CPU counts; least cost"
     rank = 20
     weight = 10
     sources = ("light.c", "names.c")
