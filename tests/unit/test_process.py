@@ -16,7 +16,7 @@ import pytest
 import herd
 from herd.errors import HerdError, HostError, Interrupted, RunTimeout, UsageError
 from herd.process import Channel, Child, ChildFailed, describe_exit
-from herd.supervisor import Supervisor
+from herd.supervisor import Supervisor, heed_interrupts
 
 PATIENCE_S = 20.0
 #: A child that does as it is told.
@@ -297,6 +297,21 @@ def test_handlers_are_put_back_and_nothing_stays_open():
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)] == others
     assert signal.set_wakeup_fd(-1) == -1
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_between_runs_a_signal_ends_it_though_a_shell_had_it_ignored(number):
+    both = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(each, signal.SIG_IGN) for each in both]
+    try:
+        heed_interrupts()
+        with Supervisor(PATIENCE_S):
+            pass  # a run, which gives the handlers back
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+    finally:
+        for each, handler in zip(both, before, strict=True):
+            signal.signal(each, handler)
 
 
 def test_the_first_of_two_signals_is_the_one_that_is_told():

@@ -18,6 +18,13 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TICK_S: Final = 0.1
 
 
+def heed_interrupts() -> None:
+    """From here on SIGINT and SIGTERM raise :exc:`KeyboardInterrupt` wherever no run takes them: a shell that
+    starts a command in the background has it ignore SIGINT."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
 class Supervisor:
     """Takes SIGINT, SIGTERM and SIGHUP while it is entered, and turns them into one orderly end.
 

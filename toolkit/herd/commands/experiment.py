@@ -71,8 +71,10 @@ def run(name: str, quick: bool, output: Path | None, scheduler: str | None, as_j
     """
     from herd.commands import _show
     from herd.experiments import bench
+    from herd.supervisor import heed_interrupts
 
     definition, title = _read(name)
+    heed_interrupts()
     folder = output or bench.default_folder(title, quick=quick)
     with _show.progress(as_json) as progress:
         result = bench.run(

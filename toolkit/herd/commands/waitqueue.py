@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -122,10 +121,9 @@ def _screen(as_json: bool, *, redrawn: bool) -> Iterator[Callable[[Look], None]]
 
 
 def _watch(look: Callable[[], Look], show: Callable[[Look], None], interval: float) -> None:
-    # Both ways to end it lead through the same door, which gives the terminal its cursor back; also where a
-    # shell has started it in the background, and so had it ignore SIGINT.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    from herd.supervisor import heed_interrupts
+
+    heed_interrupts()  # both ways to end it lead through one door, which gives the terminal its cursor back
     with suppress(KeyboardInterrupt):
         while True:
             show(look())
