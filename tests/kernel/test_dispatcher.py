@@ -83,7 +83,10 @@ def test_a_killed_worker_gets_no_more_and_the_others_go_on(herd):
     later = run.connections[run.connections["started_ns"] > ended]
     assert len(later) > 0
     assert later["error"].isna().all()
-    assert run.workers["served"][2] >= run.workers["served"][1] + len(later)
+    first = run.workers["served"][
+        1
+    ]  # one more than worker 2 at the most, when it ended: they take turns
+    assert run.workers["served"][2] >= first - 1 + len(later)
 
 
 def _recorded(output: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -326,6 +327,25 @@ def test_an_answer_that_does_not_come_has_failed_after_the_patience(listen):
     listener = listen(held.append)
     result = load(listener, connections=3, rate=100.0, request="first-byte", patience_s=0.2)
     assert (result.completed, result.errors) == (0, {"ETIMEDOUT": 3})
+
+
+def test_an_answer_is_not_late_for_the_time_in_which_the_load_itself_stood_still(herd, listen):
+    """As in a virtual machine that is paused, with the server in it."""
+    held: list[socket.socket] = []
+    listener = listen(held.append)
+    asks = ("-R", "first-byte", "-c", "1", "--patience", "2s", "--json")
+    command = herd.start("load", listener.target, *asks)
+    until(lambda: held, "a connection")
+    [load] = herd.processes("herd.traffic.main")
+    os.kill(load, signal.SIGSTOP)
+    time.sleep(2.5)
+    os.kill(load, signal.SIGCONT)
+    time.sleep(0.5)  # in which it looks at what is late, many times
+    greet(held[0])
+    out, _ = command.communicate(timeout=60)
+    found = json.loads(out)
+    assert (found["completed"], found["errors"]) == (1, {})
+    assert found["paused_s"] > 2
 
 
 def test_a_server_that_dies_meanwhile_ends_it_and_errors_have_names(listen):

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -268,6 +269,18 @@ def test_time_runs_out_and_the_error_says_what_to_do(actor):
     assert "--timeout" in (error.value.hint or "")
     assert error.value.exit_code == 124
     assert len(ticks) <= 1
+
+
+def test_time_in_which_it_could_not_run_does_not_count(actor):
+    """A paused virtual machine, say: everything else has stood still, too."""
+    child = actor()
+
+    def stand_still() -> None:
+        time.sleep(1.2)
+        child.channel.send(says("ready"))
+
+    with Supervisor(0.5) as supervisor:
+        assert supervisor.expect("ready", [child], [], stand_still) == [{"event": "ready"}]
 
 
 # --- signals

@@ -31,6 +31,7 @@ from herd.strategies import find as find_strategy
 from herd.strategies import reference
 from herd.supervisor import Supervisor
 from herd.traffic.log import LAYOUT as LOAD_LAYOUT
+from herd.traffic.log import pause_note, paused_s
 
 _START_DELAY_NS: Final = 5_000_000
 _SETTLE_S: Final = 2.0
@@ -358,6 +359,8 @@ class _Run:
             self._facts.notes.append(
                 f"the load fell behind: {self._facts.missed} connections were due and not started"
             )
+        if self.load_areas and (paused := paused_s(self.load_areas)):
+            self._facts.notes.append(pause_note(paused))
 
     # -- write ------------------------------------------------------------------------------------
 

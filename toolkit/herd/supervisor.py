@@ -13,6 +13,7 @@ from typing import Final
 
 from herd.errors import Interrupted, RunTimeout
 from herd.process import Child, Message
+from herd.stall import Pauses
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TICK_S: Final = 0.1
@@ -28,12 +29,13 @@ def heed_interrupts() -> None:
 class Supervisor:
     """Takes SIGINT, SIGTERM and SIGHUP while it is entered, and turns them into one orderly end.
 
-    :param timeout: seconds until :class:`~herd.errors.RunTimeout`
+    :param timeout: seconds until :class:`~herd.errors.RunTimeout`, of time in which this process could run
     """
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
+        self._pauses = Pauses()
         self._signal: int | None = None
         self._forgiving = False
         self._wake, self._woken = socket.socketpair()
@@ -71,6 +73,7 @@ class Supervisor:
         """Raise if a signal came or time is up."""
         if self._signal is not None:
             raise Interrupted(f"interrupted by {signal.Signals(self._signal).name}")
+        self._deadline += self._pauses.look() / 1e9
         if time.monotonic() > self._deadline:
             raise RunTimeout(
                 f"the run took longer than {self._timeout:g} s",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from herd.traffic.capacity import Capacity
+from herd.traffic.log import pause_note
 
 if TYPE_CHECKING:
     from herd.traffic.result import Result, Times
@@ -31,6 +32,8 @@ def _load(result: Result) -> Iterator[str]:
     if result.errors:
         named = ", ".join(f"{name} {count:,}" for name, count in result.errors.items())
         yield f"errors          {named}"
+    if result.paused_s:
+        yield f"paused          {pause_note(result.paused_s)}"
     rate = "unknown" if result.rate is None else f"{result.rate:,.0f} connections/s"
     yield f"rate            {rate}, {result.seconds:.2f} s"
     yield f"{'µs':<14}" + "".join(f"{heading:>10}" for heading in _HEADINGS)

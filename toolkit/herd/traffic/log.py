@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 from typing import Final
 
-from herd.area import Layout
+from herd.area import Area, Layout
 
 #: Added to the status of an HTTP answer that is an error, to tell it from an errno.
 HTTP: Final = 10_000
@@ -14,7 +15,7 @@ HTTP: Final = 10_000
 #: happen; the source's address and port; which request of the connection it was; errno, 0 = none, ENODATA =
 #: closed by the server before the first byte.
 LAYOUT: Final = Layout(
-    ["started", "established", "finished", "failed", "missed"],
+    ["started", "established", "finished", "failed", "missed", "paused_ns"],
     [
         ("intended", "Q"),
         ("started", "Q"),
@@ -35,3 +36,16 @@ def name_of(error: int) -> str:
     if error > HTTP:
         return f"HTTP {error - HTTP}"
     return errno.errorcode.get(error, str(error))
+
+
+def paused_s(loads: Iterable[Area]) -> float:
+    """For how many seconds a load process stood still; of several, the longest."""
+    return max(load["paused_ns"] for load in loads) / 1e9
+
+
+def pause_note(seconds: float) -> str:
+    """What a reader must know of it."""
+    return (
+        f"the load stood still for {seconds:.1f} s: this machine was paused, or had no CPU left for it;"
+        " times in which that falls say nothing about the server"
+    )

@@ -18,6 +18,7 @@ from herd.errors import HerdError, HostError
 from herd.host.packages import install_command
 from herd.pool import log as pool_log
 from herd.process import Channel, Message, precise_timers, serve
+from herd.stall import Pauses
 from herd.traffic import requests
 from herd.traffic.log import LAYOUT
 from herd.traffic.manners import Manners
@@ -33,6 +34,8 @@ _MS: Final = 1_000_000
 _POLL_NS: Final = 100_000
 #: Between two looks at the channel and at the clock of those that wait for an answer.
 _LOOK_NS: Final = 10_000_000
+#: The longest sleep: who sleeps for longer can't tell it from a pause.
+_SLEEP_NS: Final = 500_000_000
 #: A server is gone if so many connections have failed one after the other, and before if none ever succeeded.
 _GONE: Final = 1000
 _NEVER_THERE: Final = 10
@@ -52,6 +55,8 @@ class Load:
         self.stopped: str | None = None
         manners = Manners(**spec.get("manners", {}))
         self._patience = manners.patience_ns
+        self._pauses = Pauses()
+        self._resumed = 0
         self._gives_up = spec.get("gives_up", False)
         self._spin_ns = spec.get("spin_ns", 0)
         areas = area.share(spec["area_fd"], LAYOUT, spec["capacity"], spec["processes"])
@@ -90,6 +95,7 @@ class Load:
         """Start every connection when it is due, until all are started, time is up or we are told."""
         client, pattern, limit = self.client, self._pattern(begin), self._spec["connections"]
         duration = self._spec["duration"]
+        self._pauses.look()  # until it was told to begin it had nothing to do
         end = begin + int(duration * 1e9) if duration else NEVER
         while client.started < limit and not self.stopped:
             due, now = pattern.due(client), time.monotonic_ns()
@@ -113,9 +119,9 @@ class Load:
         deadline = NEVER if self._patience else now + int(self._spec["hold_s"] * 1e9) + _GRACE_NS
         while client.unfinished and not self.stopped:
             now = time.monotonic_ns()
-            if now > deadline:
-                client.give_up(errno.ETIMEDOUT)
             self._look(now)
+            if now > max(deadline, self._resumed + _GRACE_NS):
+                client.give_up(errno.ETIMEDOUT)
             self._wait(now + 5 * _LOOK_NS, now)
         client.give_up(errno.ECANCELED)
 
@@ -131,14 +137,19 @@ class Load:
             _GONE if client.failed < client.finished else _NEVER_THERE
         ):
             self.stopped = "one connection after the other failed"
+        if pause := self._pauses.look():
+            client.area["paused_ns"] += pause
+            self._resumed = now
         if self._patience and now - self._looked_for_late > self._patience // 10:
             self._looked_for_late = now
-            client.give_up(errno.ETIMEDOUT, before=now - self._patience)
+            # The server may have stood still, too: it gets as long again.
+            if now - self._resumed > self._patience:
+                client.give_up(errno.ETIMEDOUT, before=now - self._patience)
 
     def _wait(self, until: int, now: int) -> None:
         """Until something happens, but no longer than that."""
         wake = self.client.next_wake()
-        sleep_ns = min(until, wake or until) - now - self._spin_ns
+        sleep_ns = min(min(until, wake or until) - now - self._spin_ns, _SLEEP_NS)
         if 0 < sleep_ns < _MS:
             # select, whose timeout is in microseconds.
             select.select([self.client.epoll], [], [], sleep_ns / 1e9)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from herd.area import Area
 from herd.errors import HerdError
-from herd.traffic.log import name_of
+from herd.traffic.log import name_of, paused_s
 from herd.traffic.plan import Plan
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class Result:
     :param begin: when it began, ns of CLOCK_MONOTONIC
     :param began_s: the same, in seconds since 1970
     :param rows: as in :data:`herd.traffic.log.LAYOUT`
+    :param paused_s: how long a load process stood still, by no fault of the server's; the longest of them
     :param ended_by: what ended it before its time
     """
 
@@ -67,6 +68,7 @@ class Result:
     begin: int
     began_s: float
     rows: NDArray[np.void]
+    paused_s: float = 0.0
     ended_by: HerdError | None = None
 
     @classmethod
@@ -81,7 +83,8 @@ class Result:
         began_s = time.time() - (time.monotonic_ns() - begin) / 1e9
         rows = np.concatenate([area.rows() for area in areas])
         # A load process that was killed has left connections of which nothing is known but that they failed.
-        return cls(plan, attempted, missed, failed + attempted - finished, begin, began_s, rows)
+        failed += attempted - finished
+        return cls(plan, attempted, missed, failed, begin, began_s, rows, paused_s(areas))
 
     @property
     def completed(self) -> int:
@@ -149,6 +152,7 @@ class Result:
             "errors": self.errors,
             "requests": self.requests,
             "seconds": round(self.seconds, 6),
+            "paused_s": round(self.paused_s, 3),
             "rate": None if self.rate is None else round(self.rate, 3),
             "latency_us": {name: times.percentiles() for name, times in self.phases().items()},
             "schedule_error_us": self.schedule_error().percentiles(),
