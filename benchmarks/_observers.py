@@ -17,7 +17,7 @@ from pathlib import Path
 from herd import assembler, bpf
 from herd.observe import servers
 from herd.observe.listeners import listening
-from herd.probes.events import RECORD
+from herd.probes.events import EVENT
 from herd.probes.modes.light import Light
 from herd.process import Child, Message
 
@@ -95,7 +95,7 @@ def probe_process(mode: str, watched: Watched) -> Iterator[Child]:
         probe.process.kill()
         probe.process.wait()
     lost = stopped["lost"] or stopped["produced"] != stopped["kept"]
-    if lost or raw.stat().st_size < stopped["kept"] * RECORD.itemsize:
+    if lost or raw.stat().st_size < stopped["kept"] * EVENT.itemsize:
         sys.exit(f"herd's probes lost records: {stopped}")
 
 

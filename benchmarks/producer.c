@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /*
- * Fills the ring as fast as the kernel can, with records such as the probes make: BATCH of them each time that
- * it is called (BPF_PROG_TEST_RUN). Is joined behind herd/probes/bpf/event.h and ring.c.
+ * Makes records such as the probes do as fast as the kernel can: BATCH of them each time that it is called
+ * (BPF_PROG_TEST_RUN). Is joined behind herd/probes/bpf/event.h and lanes.c, or ringbuf.c.
  */
 int walk__produce(struct bpf_raw_tracepoint_args *ctx)
 {

@@ -1,12 +1,11 @@
 """``make bench``: how fast records get from the kernel to disk, and into the recording.
 
-**Drain**: the same BPF program (herd/probes/bpf/ring.c) fills a ring; timed is what it takes to get all of it
-into a file, by herd's reader and by bcc's callback in Python, in turn. The callback does no more than that:
-it writes the record's bytes to a buffered file.
+**Drain**: the same BPF program makes the same records, into herd's lanes (herd/probes/bpf/lanes.c) and into
+the kernel's ring buffer; timed is what it takes to get all of them into a file, by herd's reader and by bcc's
+callback in Python, in turn. The callback does no more than that: it writes the bytes to a buffered file.
 
 **Flow**: the program runs on one CPU, paced or as fast as it can, while herd's reader, on another CPU, drains
-the ring at the probe process's pace. What the program made must be what was kept and what the kernel could
-not put into the ring.
+the lanes at the probe process's pace. What the program made must be what was kept and what found no place.
 
 **End**: ``herd run`` under as much load as two processes make: how long after its last event the recording
 has its name. As root, on an idle machine:
@@ -34,6 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from _bench import output
 from _page import machine, options, spread, write
 
@@ -42,36 +42,49 @@ from herd.host.bcc import bcc_version, find_bcc, import_bcc
 from herd.host.headers import use_kernel_headers
 from herd.loader import cache
 from herd.loader.loaded import Loaded
-from herd.probes.events import RECORD
-from herd.probes.main import DRAIN_OFTEN_S
-from herd.probes.ring import Ring
+from herd.loader.maps import possible_cpus
+from herd.probes.events import EVENT, KIND_WAKEUP, kinds
+from herd.probes.lanes import Lanes
+from herd.probes.main import SHORTEST_S
+from herd.probes.session import lane_bits
 from herd.recording.read import Recording
 
 HERE: Final = Path(__file__).parent
-PAGES: Final = 4096  # as the probes have it: 16 MiB
+BPF: Final = Path(probes.__file__).parent / "bpf"
+CPUS: Final = possible_cpus()
+BITS: Final = lane_bits(CPUS)
+RING_PAGES: Final = 4096  # 16 MiB
 BATCH: Final = 1000  # records a call of the program
-FILL: Final = 200_000  # records: most of a ring
+FILL: Final = (1 << BITS) * 9 // 10 // BATCH * BATCH  # records: most of a lane
 RECORDED: Final = "tables, laws: the recording"
 RATES: Final = (
     1_000_000,
     3_000_000,
     0,
 )  # records/s that are asked for; 0: all that the kernel can make
-TINY_PAGES: Final = 1
+TINY_BITS: Final = 6
 
 Flow = dict[str, float]
 
 
-def program_text() -> str:
-    """C: the probes' ring, and a producer."""
-    folder = Path(probes.__file__).parent / "bpf"
-    parts = (folder / "event.h", folder / "ring.c", HERE / "producer.c")
+def program_text(emit: Path) -> str:
+    """C: a producer.
+
+    :param emit: where it puts its records
+    """
+    parts = (BPF / "event.h", emit, HERE / "producer.c")
     return "".join(f'#line 1 "{part.name}"\n{part.read_text()}' for part in parts)
 
 
-def defines(pages: int) -> dict[str, str]:
-    """What :func:`program_text` is compiled with."""
-    return {"RING_PAGES": str(pages), "BATCH": str(BATCH)}
+def load(bits: int) -> tuple[Loaded, Lanes]:
+    """The producer, with the probes' lanes.
+
+    :param bits: a lane has ``2**bits`` places
+    """
+    defines = {"CPUS": str(CPUS), "LANE_BITS": str(bits), "BATCH": str(BATCH)}
+    loaded = Loaded(cache.get(program_text(BPF / "lanes.c"), defines))
+    maps = loaded.maps
+    return loaded, Lanes(maps["lanes"].fd, maps["records"].fd, CPUS, bits)
 
 
 @dataclass(frozen=True)
@@ -88,17 +101,16 @@ class Reader:
 
 def herd_reader(out: int) -> Reader:
     """As the probe process does it."""
-    loaded = Loaded(cache.get(program_text(), defines(PAGES)))
-    ring = Ring(loaded.maps["events"].fd, PAGES * 4096)
-    return Reader(loaded.fds["walk__produce"], functools.partial(ring.drain, out))
+    loaded, lanes = load(BITS)
+    return Reader(loaded.fds["walk__produce"], functools.partial(lanes.drain, out))
 
 
 def bcc_reader(out: int) -> Reader:
     """A callback a record, the way that bcc's tools have it; it returns 0, which spares bcc an exception."""
     use_kernel_headers()
     bcc = import_bcc()
-    flags = [f"-D{name}={value}" for name, value in defines(PAGES).items()]
-    kernel = bcc.BPF(text=program_text(), cflags=flags)
+    flags = [f"-DRING_PAGES={RING_PAGES}", f"-DBATCH={BATCH}"]
+    kernel = bcc.BPF(text=program_text(HERE / "ringbuf.c"), cflags=flags)
     program = kernel.load_func("walk__produce", bcc.BPF.RAW_TRACEPOINT)
     file = open(out, "wb", closefd=False)  # noqa: SIM115
 
@@ -115,8 +127,8 @@ def bcc_reader(out: int) -> Reader:
 
 
 READERS: Final = {"herd": herd_reader, "bcc": bcc_reader}
-#: Of what each writes: herd's has the kernel's header, too.
-BYTES: Final = {"herd": RECORD.itemsize, "bcc": RECORD["event"].itemsize}
+#: Of what each writes beside the records: herd's says that it had them all.
+MORE: Final = {"herd": 1, "bcc": 0}
 
 
 def drain_rates(turns: int, folder: Path) -> dict[str, list[float]]:
@@ -126,7 +138,7 @@ def drain_rates(turns: int, folder: Path) -> dict[str, list[float]]:
     rates: dict[str, list[float]] = {name: [] for name in readers}
     for turn in range(-1, turns):
         for name, reader in readers.items():
-            rate = _drain_once(reader, outs[name], FILL * BYTES[name])
+            rate = _drain_once(reader, outs[name], (FILL + MORE[name]) * EVENT.itemsize)
             if turn >= 0:  # the first warms up
                 rates[name].append(rate)
     return rates
@@ -144,15 +156,14 @@ def _drain_once(reader: Reader, out: int, expected: int) -> float:
     return FILL / seconds
 
 
-def flow(rate: int, seconds: float, folder: Path, pages: int = PAGES) -> Flow:
+def flow(rate: int, seconds: float, folder: Path, bits: int = BITS) -> Flow:
     """Let one CPU produce, and another drain.
 
     :param rate: records/s; 0: as many as the kernel makes
     :returns: ``asked``, ``made`` as the producer counts them, ``produced`` and ``lost`` as the kernel does,
         ``kept``, the ``rate`` that was reached, and the reader's share of a CPU
     """
-    loaded = Loaded(cache.get(program_text(), defines(pages)))
-    ring = Ring(loaded.maps["events"].fd, pages * 4096)
+    loaded, lanes = load(bits)
     writer, cpus = loaded.fds["walk__produce"], sorted(os.sched_getaffinity(0))
     receiver, sender = multiprocessing.Pipe(duplex=False)
     arguments = (writer, rate, seconds, cpus[0], sender)
@@ -161,21 +172,17 @@ def flow(rate: int, seconds: float, folder: Path, pages: int = PAGES) -> Flow:
     with contextlib.closing(loaded), _pinned(cpus[-1]):
         process.start()
         began = time.process_time()
-        while not receiver.poll(DRAIN_OFTEN_S):
-            ring.drain(out)
-        ring.drain(out)
+        while not receiver.poll(SHORTEST_S):
+            lanes.drain(out)
+        lanes.drain(out)
         busy = time.process_time() - began
         made, took = receiver.recv()
         process.join()
-        tally = loaded.maps["tally"][0]
+        found = {"made": made, **lanes.account(), "kept": lanes.kept}
     os.close(out)
-    found = {
-        "made": made,
-        "produced": int(tally["produced"].sum()),
-        "lost": int(tally["lost"].sum()),
-    }
-    assert (folder / "flow").stat().st_size == ring.kept * RECORD.itemsize
-    return {"asked": rate, **found, "kept": ring.kept, "rate": made / took, "reader": busy / took}
+    records = np.fromfile(folder / "flow", EVENT)
+    assert np.count_nonzero(kinds(records) == KIND_WAKEUP) == lanes.kept
+    return {"asked": rate, **found, "rate": made / took, "reader": busy / took}
 
 
 @contextlib.contextmanager
@@ -229,7 +236,7 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
         found["flow"] = [
             [flow(rate, asked.seconds, folder) for rate in RATES] for _ in range(asked.turns)
         ]
-        found["tiny"] = flow(0, asked.seconds / 4, folder, TINY_PAGES)
+        found["tiny"] = flow(0, asked.seconds / 4, folder, TINY_BITS)
         if asked.end:
             found["end"] = {
                 label: [end(asked.connections, folder, *options) for _ in range(asked.turns)]

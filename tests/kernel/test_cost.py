@@ -27,10 +27,11 @@ from herd.probes.session import Session
 
 pytestmark = pytest.mark.kernel
 
-#: How many times an empty program's time it may be: one and a half times, and twice, what was measured.
-#: Reading the clock at every task's system call is more than that.
-UNTRACKED = {"sys_exit": 1.9, "sched_switch": 2.5, "sched_waking": 1.9}
-TRACKED = {"sys_exit": 2.8, "sched_switch": 12.0, "sched_waking": 9.0}
+#: How many times an empty program's time it may be: one and a half times what was measured where it is most.
+#: That's on an Intel Xeon, where the kernel's clock, which is most of what is measured, is read faster than
+#: on an AMD EPYC. To read it at every task's system call is more than that.
+UNTRACKED = {"sys_exit": 2.3, "sched_switch": 2.6, "sched_waking": 2.6}
+TRACKED = {"sys_exit": 4.2, "sched_switch": 9.0, "sched_waking": 12.6}
 ROUNDS = 5
 TURNS = 2000
 CAPACITY = 16
@@ -135,6 +136,6 @@ def test_a_workers_event_costs_a_few_empty_programs(programs, echo):
     programs.session.begin()
     programs.session.watch(tids, [])
     found = ratios(programs, echo)
-    produced = programs.session.end()["produced"]
-    assert produced >= TURNS * ROUNDS  # it did track them
+    programs.session.end()
+    assert programs.session.lanes.account()["produced"] >= TURNS * ROUNDS  # it did track them
     assert not over(found, TRACKED)

@@ -15,7 +15,7 @@ from herd import families
 from herd.families import INET
 from herd.pool.log import LAYOUT as POOL
 from herd.probes import events as probe
-from herd.probes.events import EVENT, RECORD
+from herd.probes.events import EVENT
 from herd.recording import convert
 from herd.recording.convert import Cast
 from herd.recording.schema import TABLES
@@ -70,10 +70,10 @@ ACCEPTED = {
 
 
 def record(*events: dict[str, int]) -> np.ndarray:
-    records = np.zeros(len(events), RECORD)
+    records = np.zeros(len(events), EVENT)
     for place, event in enumerate(events):
         for name, value in event.items():
-            records["event"][name][place] = value
+            records[name][place] = value
     return records
 
 
@@ -121,7 +121,7 @@ def test_what_is_in_network_order_says_so():
 def test_numbers_have_the_names_that_the_c_header_gives_them():
     text = HEADER.read_text()
     defines = dict(re.findall(r"#define (KIND_\w+|FLAG_\w+) (\d+)", text))
-    assert len(defines) == 9
+    assert len(defines) == 10
     for name, value in defines.items():
         assert getattr(probe, name) == int(value)
     enum = re.search(r"enum wait \{(.*?)\}", text, re.S)
@@ -252,11 +252,11 @@ def test_what_is_open_at_the_end_is_over_if_its_worker_was_seen_to_sleep():
         1010,
     ]  # none; not run yet; slept before it; and after it
     workers["maybe_slept"] = [1100, 0, 1000, 1100]
-    found = probe.still_open(workers)["event"]
+    found = probe.still_open(workers)
     assert found["end"].tolist() == [0, 0, 1100]
     assert set(found["kind"]) == {probe.KIND_WAKEUP}
     workers["wakeup"]["begin"] = 1020  # it runs: what was noted is no sleep of this wakeup
-    assert probe.still_open(workers)["event"]["end"].tolist() == [0, 0, 0]
+    assert probe.still_open(workers)["end"].tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("changes", [{"arrival": 0}, {"what": OTHER}, {"what": 0}], ids=str)
@@ -421,7 +421,7 @@ def test_chunks_lose_nothing_and_keep_the_order(chunk, tmp_path, monkeypatch):
     }
 
 
-@pytest.mark.parametrize("lost", [1, RECORD.itemsize // 2, RECORD.itemsize - 1])
+@pytest.mark.parametrize("lost", [1, EVENT.itemsize // 2, EVENT.itemsize - 1])
 def test_a_file_that_was_cut_off_is_read_up_to_there(lost, tmp_path, monkeypatch):
     file = tmp_path / "events.raw"
     file.write_bytes(record(*mixed(12)).tobytes()[:-lost])

@@ -36,9 +36,9 @@ def kernel(monkeypatch):
     return Kernel(monkeypatch)
 
 
-def test_a_twentieth_of_the_time_is_measured(kernel):
+def test_a_fortieth_of_the_time_is_measured_by_who_looks_often(kernel):
     measured = cost.Cost([])
-    kernel.passes(3000, measured)
+    kernel.passes(6000, measured)
     assert len(kernel.measuring) == 3
     assert measured.end() == {"runs": 150, "ns": 7500, "measured_ns": 150_000_000}
     with pytest.raises(OSError, match="Bad file descriptor"):

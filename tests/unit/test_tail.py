@@ -14,16 +14,16 @@ from herd.observe import waiting
 from herd.observe.crowd import Crowd, threads_of
 from herd.observe.tail import Tail, Tally
 from herd.observe.usage import Usage
-from herd.probes.events import BLOCKED_IN, KIND_ACCEPT, KIND_WAKEUP, RECORD
+from herd.probes.events import BLOCKED_IN, EVENT, KIND_ACCEPT, KIND_WAKEUP
 
 EPOLL = BLOCKED_IN.index("epoll")
 
 
 def records(*events: dict[str, int]) -> bytes:
-    rows = np.zeros(len(events), RECORD)
+    rows = np.zeros(len(events), EVENT)
     for row, event in zip(rows, events, strict=True):
         for name, value in event.items():
-            row["event"][name] = value
+            row[name] = value
     return rows.tobytes()
 
 

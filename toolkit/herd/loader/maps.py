@@ -59,7 +59,7 @@ class Map:
             raise KeyError(key)
         if self._image.kind not in _PER_CPU:
             return np.frombuffer(found, self.value_type)[0]  # type: ignore[no-any-return]
-        rows = np.frombuffer(found, np.uint8).reshape(_possible_cpus(), -1)
+        rows = np.frombuffer(found, np.uint8).reshape(possible_cpus(), -1)
         return np.ascontiguousarray(rows[:, : self._image.value_bytes]).view(self.value_type)[:, 0]
 
     def __setitem__(self, key: Any, value: Any) -> None:
@@ -92,9 +92,10 @@ class Map:
     @cached_property
     def _bytes(self) -> int:
         size = self._image.value_bytes
-        return -(-size // 8) * 8 * _possible_cpus() if self._image.kind in _PER_CPU else size
+        return -(-size // 8) * 8 * possible_cpus() if self._image.kind in _PER_CPU else size
 
 
-def _possible_cpus() -> int:
+def possible_cpus() -> int:
+    """How many CPUs the kernel counts with, those that aren't there included."""
     text = Path("/sys/devices/system/cpu/possible").read_text()  # 0-3
     return max(int(number) for number in text.strip().replace(",", "-").split("-")) + 1

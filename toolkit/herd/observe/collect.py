@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from herd.facts import Facts
 from herd.observe.crowd import Member
-from herd.probes.events import KIND_ACCEPT, KIND_WAKEUP, RECORD, by_arrival
+from herd.probes.events import EVENT, KIND_ACCEPT, KIND_WAKEUP, by_arrival, kinds
 from herd.recording import collect, convert, write
 from herd.recording.schema import TABLES
 
@@ -21,9 +21,10 @@ def active(path: Path) -> set[int]:
     """Threads that an arrival woke, or that accepted, in a probe's file."""
     found: set[int] = set()
     with path.open("rb") as file:
-        while len(chunk := np.fromfile(file, RECORD, _CHUNK)["event"]):
-            accepted = (chunk["kind"] == KIND_ACCEPT) & (chunk["result"] >= 0)
-            woken = (chunk["kind"] == KIND_WAKEUP) & by_arrival(chunk)
+        while len(chunk := np.fromfile(file, EVENT, _CHUNK)):
+            kind = kinds(chunk)
+            accepted = (kind == KIND_ACCEPT) & (chunk["result"] >= 0)
+            woken = (kind == KIND_WAKEUP) & by_arrival(chunk)
             found.update(np.unique(chunk["tid"][accepted | woken]).tolist())
     return found
 

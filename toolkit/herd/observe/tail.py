@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from herd.probes.events import KIND_ACCEPT, KIND_WAKEUP, RECORD, by_arrival
+from herd.probes.events import EVENT, KIND_ACCEPT, KIND_WAKEUP, by_arrival, kinds
 
-_CHUNK: Final = 1 << 16
+_CHUNK: Final = 1 << 13  # half a MiB: memory that malloc keeps, where more is mapped anew each time
 _Array = np.ndarray[Any, Any]
 
 
@@ -48,17 +48,18 @@ class Tail:
 
     def _next(self) -> _Array:
         try:
-            records = np.fromfile(self._path, RECORD, _CHUNK, offset=self._read * RECORD.itemsize)
+            records = np.fromfile(self._path, EVENT, _CHUNK, offset=self._read * EVENT.itemsize)
         except FileNotFoundError:
-            records = np.empty(0, RECORD)
+            records = np.empty(0, EVENT)
         self._read += len(records)
-        return records["event"]
+        return records
 
 
 def _count(events: _Array, tallies: dict[int, Tally]) -> None:
     # compress(), since to index structures takes several times as long.
-    accepted = events["tid"].compress(events["kind"] == KIND_ACCEPT)
-    woken = events.compress((events["kind"] == KIND_WAKEUP) & by_arrival(events))
+    kind = kinds(events)
+    accepted = events["tid"].compress(kind == KIND_ACCEPT)
+    woken = events.compress((kind == KIND_WAKEUP) & by_arrival(events))
     for tid in np.union1d(accepted, woken["tid"]).tolist():
         tally = tallies.setdefault(tid, Tally())
         mine = woken.compress(woken["tid"] == tid)

@@ -12,12 +12,12 @@ from typing import Final
 from herd import bpf
 
 _MEASURE_NS: Final = 50_000_000
-_EVERY_NS: Final = 1_000_000_000
+_EVERY_NS: Final = 2_000_000_000
 
 
 class Cost:
-    """Measured a twentieth of the time: the kernel reads its clock twice a run for it, which takes about as
-    long as most of our programs do.
+    """Measured a twentieth of the time at the most: the kernel reads its clock twice a run for it, and that
+    takes about as long as most of our programs do.
 
     :param programs: their descriptors
     """

@@ -1,8 +1,9 @@
-"""One record of the ring buffer, as numpy sees it: the twin of ``bpf/event.h``."""
+"""What the probes record, as numpy sees it: the twin of ``bpf/event.h``; and the file that holds it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +12,8 @@ KIND_ARRIVAL: Final = 1
 KIND_WAKEUP: Final = 2
 KIND_ACCEPT: Final = 3
 KIND_CALL: Final = 4
+KIND_DRAINED: Final = 5  #: in the file only, see :meth:`herd.probes.lanes.Lanes.drain`
+KIND_LAP: Final = 128  #: of the places of a lane, beside the kind
 
 FLAG_RETURNED: Final = 1
 FLAG_CHAINED: Final = 2
@@ -55,22 +58,57 @@ EVENT: Final = np.dtype(
     ]
 )
 
-#: A record in the ring: the kernel's 8-byte header (length and busy bit, page offset), then the event.
-RECORD: Final = np.dtype([("length", "<u4"), ("page", "<u4"), ("event", EVENT)])
-
 #: What a worker is blocked in that waits for something else than a connection of a listener.
-_ELSEWHERE: Final = [BLOCKED_IN.index(name) for name in (None, "other", "lock", "recvmsg")]
+_ELSEWHERE: Final = (None, "other", "lock", "recvmsg")
+#: By ``what``: whether who is blocked in it may wait for a connection. (np.isin takes six times as long.)
+_MAY_WAIT: Final = np.array([name not in _ELSEWHERE for name in BLOCKED_IN])
+
+_Array = np.ndarray[Any, Any]
 
 
-def by_arrival(wakeups: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Which wakeups an arrival caused, directly or chained; inside its window, others can be woken, too."""
-    waited = ~np.isin(wakeups["what"], _ELSEWHERE)
-    found: np.ndarray[Any, Any] = (wakeups["arrival"] != 0) & waited
+def kinds(events: _Array) -> _Array:
+    """``KIND_ARRIVAL`` and so on, of each."""
+    found: _Array = events["kind"] & ~np.uint8(KIND_LAP)
     return found
 
 
-def still_open(workers: Sequence[Any]) -> np.ndarray[Any, Any]:
-    """Of ``struct worker`` the wakeups that are open at the end, as records.
+def in_order(path: Path, most: int) -> Iterator[_Array]:
+    """A probe's file in the order in which its records were made: each worker's are in the order of time.
+
+    A file that was cut off in the middle of a record (full disk, SIGKILL) is read up to there.
+
+    :param most: records that are read at a time, and returned at a time
+    """
+    read: list[_Array] = []
+    with path.open("rb") as file:
+        left = path.stat().st_size // EVENT.itemsize
+        while left:
+            read.append(np.fromfile(file, EVENT, min(left, most)))
+            left -= len(read[-1])
+            marks = np.flatnonzero(kinds(read[-1]) == KIND_DRAINED)
+            if len(marks) or not left:
+                end = marks[-1] + 1 if left else len(read[-1])
+                records = np.concatenate([*read[:-1], read[-1][:end]])
+                read = [read[-1][end:]]
+                yield from _sorted(records, most)
+
+
+def _sorted(records: _Array, most: int) -> Iterator[_Array]:
+    # A wakeup is written down as it ends. (The end of an accept is its arrival, which was before.)
+    made = np.maximum(records["time"], records["end"])
+    records = records.take(np.argsort(made, kind="stable"))
+    for first in range(0, len(records), most):
+        yield records[first : first + most]
+
+
+def by_arrival(wakeups: _Array) -> _Array:
+    """Which wakeups an arrival caused, directly or chained; inside its window, others can be woken, too."""
+    found: _Array = (wakeups["arrival"] != 0) & _MAY_WAIT[wakeups["what"]]
+    return found
+
+
+def still_open(workers: Sequence[Any]) -> _Array:
+    """Of ``struct worker`` the wakeups that are open at the end.
 
     One that was not seen to run, but then to leave its CPU to sleep, is over. That happens where a sandbox
     keeps from BPF what its own threads do, the switch from one of them to the worker included (measured: of
@@ -84,7 +122,6 @@ def still_open(workers: Sequence[Any]) -> np.ndarray[Any, Any]:
             event["end"] = worker["maybe_slept"]
         if event["time"]:
             events.append(event.tobytes())
-    records = np.zeros(len(events), RECORD)
-    records["event"] = np.frombuffer(b"".join(events), EVENT)
-    records["event"]["kind"] = KIND_WAKEUP
-    return records
+    found = np.frombuffer(b"".join(events), EVENT).copy()
+    found["kind"] = KIND_WAKEUP
+    return found

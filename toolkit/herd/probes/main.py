@@ -2,7 +2,7 @@
 
 It is told ``{...spec}``, then for each run ``{"do": "record"}``, ``{"do": "watch"}`` (once more if others are
 to be watched, too) and ``{"do": "stop"}``. It says ``attached``, then ``recording``, ``watching`` and
-``stopped``, or ``failed``. In a run it drains the kernel's ring to a file.
+``stopped``, or ``failed``. In a run it drains what the kernel's programs record to a file.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from herd.probes.modes import find, lightest, names
 from herd.probes.session import Session
 from herd.process import Channel, Message, serve
 
-#: From one look into the ring to the next, when much comes and when little does: each look takes the CPU from
-#: those who are watched. Three million events a second fill less than half of the ring in the longer one.
-DRAIN_OFTEN_S: Final = 0.01
-_DRAIN_SELDOM_S: Final = 0.03
-_MUCH: Final = 2000
+#: From one look at the lanes to the next, at the least: each takes the CPU from those who are watched, for
+#: few records almost as long as for many.
+SHORTEST_S: Final = 0.01
+#: Records that one CPU makes in a second at the most: before each, the kernel wakes somebody.
+_FASTEST: Final = 1_600_000
+#: How long the last records may take to be finished.
+_SETTLE_S: Final = 1.0
 
 
 def _attach(spec: Message) -> tuple[str, Session]:
@@ -45,28 +47,42 @@ def _attach(spec: Message) -> tuple[str, Session]:
 
 
 class Recorder:
-    """Drains a session's ring into a file: one run."""
+    """Drains a session's records into a file: one run."""
 
     def __init__(self, session: Session, path: str) -> None:
         self._session = session
         self._began_ns = time.process_time_ns()
+        self._pause = SHORTEST_S
+        self._longest = max(SHORTEST_S, session.lanes.places / _FASTEST)
+        self._enough = session.lanes.places / 8  #: records that a look should find at the most
         self._out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         session.begin()
 
     def drain(self) -> float:
         """Take what is there; returns when to look again, in seconds."""
-        return DRAIN_OFTEN_S if self._session.drain(self._out) > _MUCH else _DRAIN_SELDOM_S
+        found = max(1, self._session.drain(self._out))
+        self._pause = max(SHORTEST_S, min(self._longest, self._pause * self._enough / found))
+        return self._pause
 
     def stop(self) -> Message:
         """Track nobody any more, take the rest, and account for everything."""
         tally = self._session.end()
-        self.drain()
+        self._drain_all()
         still_open = self._session.open_wakeups()
         os.write(self._out, still_open.tobytes())
         os.close(self._out)
-        tally |= {"kept": self._session.ring.kept, "unfinished": len(still_open)}
+        tally |= self._session.lanes.account()
+        tally |= {"kept": self._session.lanes.kept, "unfinished": len(still_open)}
         tally["reader_ns"] = time.process_time_ns() - self._began_ns
         return {"event": "stopped", **tally}
+
+    def _drain_all(self) -> None:
+        """A program that was interrupted while it wrote its record may still be about to finish that."""
+        deadline = time.monotonic() + _SETTLE_S
+        self.drain()
+        while not self._session.lanes.empty and time.monotonic() < deadline:
+            time.sleep(SHORTEST_S)
+            self.drain()
 
 
 def _serve_runs(session: Session, channel: Channel) -> None:
@@ -79,7 +95,7 @@ def _serve_runs(session: Session, channel: Channel) -> None:
             continue
         if order["do"] == "record":
             recorder = Recorder(session, order["events"])
-            pause = DRAIN_OFTEN_S
+            pause = SHORTEST_S
             channel.send({"event": "recording"})
         elif order["do"] == "watch":
             if order["unix"]:

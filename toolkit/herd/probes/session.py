@@ -12,14 +12,17 @@ from herd.errors import HostError
 from herd.host import privileges
 from herd.loader import cache
 from herd.loader.loaded import Loaded
+from herd.loader.maps import possible_cpus
 from herd.probes.btf import Btf
 from herd.probes.cost import Cost
 from herd.probes.events import EVENT, still_open
+from herd.probes.lanes import Lanes
 from herd.probes.modes import ENTRIES, EXITS, SOURCES, Probe
-from herd.probes.ring import Ring
 
 _BPF: Final = Path(__file__).parent / "bpf"
-_RING_PAGES: Final = 4096  # 16 MiB: 230,000 records, and drained a hundred times a second
+#: Of the places for records that a CPU has: 8 MiB of them, or a megabyte where there are many CPUs.
+_MOST_BITS, _LEAST_BITS = 17, 14
+_ALL_BITS: Final = 19  # 32 MiB, if each CPU can have the least
 #: A kretprobe keeps this many calls in mind beside one for each worker: by default it forgets returns once
 #: more tasks sleep in the function than 2 x CPUs, and accept's sleepers are the workers.
 _SPARE_RETURNS: Final = 64
@@ -32,8 +35,12 @@ _OF_A_RUN: Final = (
     "requests",
     "sequence",
     "sightings",
-    "tally",
 )
+
+
+def lane_bits(cpus: int) -> int:
+    """How many places each CPU has for records that the reader hasn't taken yet: two to this."""
+    return max(_LEAST_BITS, min(_MOST_BITS, _ALL_BITS - (cpus - 1).bit_length()))
 
 
 def _pid_words() -> int:
@@ -62,13 +69,15 @@ class Session:
                 privileges.ON_THE_HOST,
             )
         self.probe = mode(btf)
+        cpus = possible_cpus()
         defines = self.probe.defines() | {
             "AF_UNIX": "1",
             "AF_INET6": "10",
             "PID_WORDS": str(_pid_words()),
             "WORKERS": str(capacity),
             "LISTENERS": str(capacity),
-            "RING_PAGES": str(_RING_PAGES),
+            "CPUS": str(cpus),
+            "LANE_BITS": str(lane_bits(cpus)),
         }
         # bcc rewrites map operations in the main file only, so the files are joined, not included.
         sources = (*SOURCES, *mode.sources, *(("follow.c",) if follow else ()))
@@ -88,7 +97,8 @@ class Session:
         self._cost = Cost(self._loaded.fds.values()) if follow else None
         self._cookies: list[int] = []
         self.programs = self._loaded.fds  #: descriptors, by name in C
-        self.ring = Ring(self._maps["events"].fd, _RING_PAGES * 4096)
+        places = self._maps["records"].fd
+        self.lanes = Lanes(self._maps["lanes"].fd, places, cpus, lane_bits(cpus))
 
     def _check_layout(self) -> None:
         if self._maps["workers"].value_type["wakeup"] != EVENT.newbyteorder("="):
@@ -102,7 +112,7 @@ class Session:
         """Forget the run before: counts begin at 0, arrivals at 1."""
         for name in _OF_A_RUN:
             self._maps[name].clear()
-        self.ring.kept = 0
+        self.lanes.begin()
         self.probe.begin(self._loaded)
 
     def look_at_entries(self) -> None:
@@ -142,14 +152,12 @@ class Session:
     def end(self) -> dict[str, Any]:
         """Track nobody any more.
 
-        :returns: ``produced`` and ``lost``, how many records the kernel made, and dropped since the ring was
-            full; ``calls`` by function; ``findings`` of the probe itself; ``cost`` of the programs, and
+        :returns: ``calls`` by function; ``findings`` of the probe itself; ``cost`` of the programs, and
             ``unfollowed`` tasks, if it follows
         """
         self._maps["listeners"].clear()  # first, as it came last
         self._cookies.clear()
         self._track_nobody()
-        per_cpu = self._maps["tally"][0]
         followed = {}
         if self._cost:
             unfollowed = int(self._maps["unfollowed"][0])
@@ -157,8 +165,6 @@ class Session:
         return {
             "calls": self.probe.calls(self._loaded),
             "findings": self.probe.findings(self._loaded),
-            "produced": int(per_cpu["produced"].sum()),
-            "lost": int(per_cpu["lost"].sum()),
         } | followed
 
     def drain(self, out: int) -> int:
@@ -166,7 +172,7 @@ class Session:
 
         :param out: descriptor of the file for them
         """
-        count = self.ring.drain(out)
+        count = self.lanes.drain(out)
         if self._cookies:
             self.probe.tick(self._loaded)
             if self._cost:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +23,9 @@ from herd.probes.events import (
     KIND_ARRIVAL,
     KIND_CALL,
     KIND_WAKEUP,
-    RECORD,
     by_arrival,
+    in_order,
+    kinds,
 )
 from herd.recording.schema import CAUSES, OUTCOMES, TABLES
 
@@ -242,22 +242,14 @@ _KINDS: Final = {
 
 
 def events(path: Path, cast: Cast) -> Iterator[tuple[str, pa.Table]]:
-    """The probe's file → parts of the tables, a bounded chunk at a time.
-
-    A file that was cut off in the middle of a record (full disk, SIGKILL) is read up to there.
-    """
-    with path.open("rb") as file:
-        left = os.fstat(file.fileno()).st_size // RECORD.itemsize
-        while left:
-            records = np.fromfile(file, RECORD, min(left, CHUNK))
-            left -= len(records)
-            chunk = records["event"]
-            knows = cast.knows(chunk["tid"])
-            for name, (kind, convert) in _KINDS.items():
-                chosen = chunk["kind"] == kind
-                if name in ("wakeups", "accepts"):
-                    chosen &= knows
-                # Not records[chosen]: to index structures takes ten times as long.
-                part = records.compress(chosen)["event"]
-                if len(part):
-                    yield name, convert(part, cast)
+    """The probe's file → parts of the tables, a bounded chunk at a time, in the order of their making."""
+    for chunk in in_order(path, CHUNK):
+        kind, knows = kinds(chunk), cast.knows(chunk["tid"])
+        for name, (wanted, convert) in _KINDS.items():
+            chosen = kind == wanted
+            if name in ("wakeups", "accepts"):
+                chosen &= knows
+            # Not chunk[chosen]: to index structures takes ten times as long.
+            part = chunk.compress(chosen)
+            if len(part):
+                yield name, convert(part, cast)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /*
- * One record of the ring buffer. Its twin is EVENT in herd/probes/events.py; the probe process
+ * What is recorded. Its twin is EVENT in herd/probes/events.py; the probe process
  * compares the two layouts before it attaches anything.
  *
  * A record is a finished row, not a raw event: a wakeup is emitted once, when the worker sleeps
@@ -12,6 +12,7 @@
 #define KIND_WAKEUP 2
 #define KIND_ACCEPT 3
 #define KIND_CALL 4
+#define KIND_LAP 128 /* beside the kind: see emit(), lanes.c */
 
 #define FLAG_RETURNED 1 /* the worker left the kernel between wakeup and sleep */
 #define FLAG_CHAINED 2  /* woken by a worker that took an event of the same epoll set, not by the arrival */
@@ -48,7 +49,7 @@ struct event {
 	u16 listener;    /* index into the listeners that the probe was given, from 1 */
 	u16 accepts;     /* wakeup: made before it slept again */
 	u16 eagain;      /* wakeup: accepts that found nothing */
-	u8 kind;
+	u8 kind; /* in the last word, which is written last */
 	u8 flags;
 	u8 what;  /* wakeup: blocked in (enum wait); call: number of the function, from 1 */
 	u8 depth; /* call: how many calls of ours enclose it */

@@ -36,7 +36,7 @@ WORKER_OFFSETS: Final = {
 #: C files in bpf/ of every mode, in the order in which they are joined.
 SOURCES: Final = (
     "event.h",
-    "ring.c",
+    "lanes.c",
     "read.c",
     "pending.c",
     "worker.c",

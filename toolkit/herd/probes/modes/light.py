@@ -45,6 +45,7 @@ class Light(Tracepoints):
         found["MARKS"] = hex(marks.measured(int(found["TASK_FLAGS"])))
         variables = {"THIS_CPU_OFF": "this_cpu_off", "KSTAT": "kstat"}
         found |= {name: str(self._from_queue(variable)) for name, variable in variables.items()}
+        found["ENOUGH"] = str(_ENOUGH)
         found["PREEMPT_COUNT"] = str(self._preempt_count())
         interrupts.check(found)
         return found
