@@ -42,14 +42,18 @@ def rate(pattern: str, command: list[str]) -> float:
     return float(found[1])
 
 
+def wrk(port: int, seconds: float) -> list[str]:
+    """A command: wrk with :data:`PROCESSES` threads, and one request a connection."""
+    many = [f"-t{PROCESSES}", f"-c{CLIENTS}", f"-d{seconds:.0f}s", "-H", "Connection: close"]
+    return ["wrk", *many, f"http://127.0.0.1:{port}/"]
+
+
 def wrk_rate(port: int, seconds: float, before: Sequence[str] = ()) -> float:
-    """Connections per second of wrk, with :data:`PROCESSES` threads, and one request a connection.
+    """Connections per second of :func:`wrk`.
 
     :param before: words before the command
     """
-    many = [f"-t{PROCESSES}", f"-c{CLIENTS}", f"-d{seconds:.0f}s", "-H", "Connection: close"]
-    command = [*before, "wrk", *many, f"http://127.0.0.1:{port}/"]
-    return rate(r"Requests/sec:\s+([\d.]+)", command)
+    return rate(r"Requests/sec:\s+([\d.]+)", [*before, *wrk(port, seconds)])
 
 
 def herd_load(port: int, *options: str, before: Sequence[str] = ()) -> dict[str, Any]:
