@@ -16,7 +16,12 @@ struct window {
 };
 BPF_PERCPU_ARRAY(window, struct window, 1);
 
+/*
+ * An element of the hash has 56 bytes before it: with the first member they are one line of the cache, which is only read,
+ * and what follows are two more. So no CPU that changes a worker takes a line from one that looks for another.
+ */
 struct worker {
+	u64 apart;
 	struct event wakeup;  /* open while wakeup.time != 0; see sleep_ends() */
 	u64 on_cpu_since;
 	u64 on_cpu;
@@ -25,6 +30,7 @@ struct worker {
 	u64 was_away; /* when it was woken, it had left its CPU: it runs only once it is switched in */
 	u64 marked; /* see look_at_marks() */
 	u64 named;  /* its current accept was seen, see was_named() */
+	u64 apart_too;
 };
 BPF_HASH(workers, u32, struct worker, WORKERS);
 
