@@ -135,6 +135,8 @@ class Session:
             if cookie not in self._cookies:
                 self._cookies.append(cookie)
                 self._maps["listeners"][cookie] = len(self._cookies)
+        if self._cost:
+            self._cost.tick()  # at once: an observation may be over before the next look
 
     def _track(self, tids: Sequence[int]) -> None:
         tracked = self._maps["tracked"]
