@@ -193,7 +193,7 @@ def test_what_a_worker_waits_in_is_what_its_strategy_calls(herd, strategy):
 
 
 def test_accepts_are_joined_to_their_arrivals_through_a_long_queue(herd):
-    """More wait at once than the probes' quick table has room for without two in one place (pending.c)."""
+    """Each to its own, by what the client's end was called (joined.py)."""
     burst = ("--pattern", "bursts", "--burst", "2000", "--backlog", "4096", "--work", "500")
     summary = herd.run("-s", "accept", "-n", "1", "-c", "2000", *burst)
     run = library.load(summary["run"])

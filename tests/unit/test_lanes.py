@@ -157,6 +157,39 @@ def test_a_record_that_is_still_being_written_stops_its_lane_only(kernel, out, f
     assert written(file) == [0, 1, 5, 2, 3, 4, "|"]
 
 
+class Changing:
+    """Counts that a look at finds changed, so many times."""
+
+    def __init__(self, kernel: Kernel, cpus: list[int]) -> None:
+        self._kernel, self._cpus = kernel, cpus
+
+    def copy(self) -> np.ndarray:
+        found = self._kernel.lanes["made"].copy()
+        if self._cpus:  # an interrupt, between two lanes
+            self._kernel.put(1, cpu=self._cpus.pop(0))
+            found[1:] = self._kernel.lanes["made"][1:]
+        return found
+
+
+def test_what_is_drained_at_once_was_made_before_all_that_is_left(kernel, out, file):
+    """Not the accept on the second lane without its arrival on the first, which is a moment older."""
+    reader = kernel.reader()
+    reader._made = Changing(kernel, [0, 1])
+    assert reader.drain(out) == 2
+    assert written(file) == [0, 1, "|"]
+
+
+def test_lanes_that_never_keep_still_have_no_mark(kernel, out, file):
+    reader = kernel.reader()
+    reader._made = Changing(kernel, [1, 2] * 12)
+    assert reader.drain(out) > 0
+    assert "|" not in written(file)
+    reader._made = kernel.lanes["made"]
+    kernel.put(1)
+    reader.drain(out)
+    assert written(file)[-1] == "|"
+
+
 def test_what_finds_no_place_is_counted(kernel, out, file):
     reader = kernel.reader()
     kernel.put(PLACES + 7)

@@ -94,7 +94,7 @@ def in_order(path: Path, most: int) -> Iterator[_Array]:
 
 
 def _sorted(records: _Array, most: int) -> Iterator[_Array]:
-    # A wakeup is written down as it ends. (The end of an accept is its arrival, which was before.)
+    # A wakeup is written down as it ends. (The end of a unix client's accept is its arrival, before.)
     made = np.maximum(records["time"], records["end"])
     records = records.take(np.argsort(made, kind="stable"))
     for first in range(0, len(records), most):

@@ -30,8 +30,6 @@ _SPARE_RETURNS: Final = 64
 _OF_A_RUN: Final = (
     "workers",
     "listeners",
-    "recent",
-    "pending",
     "requests",
     "sequence",
     "sightings",

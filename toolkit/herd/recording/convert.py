@@ -27,6 +27,7 @@ from herd.probes.events import (
     in_order,
     kinds,
 )
+from herd.probes.joined import joined
 from herd.recording.schema import CAUSES, OUTCOMES, TABLES
 
 _Array = np.ndarray[Any, Any]
@@ -243,7 +244,7 @@ _KINDS: Final = {
 
 def events(path: Path, cast: Cast) -> Iterator[tuple[str, pa.Table]]:
     """The probe's file → parts of the tables, a bounded chunk at a time, in the order of their making."""
-    for chunk in in_order(path, CHUNK):
+    for chunk in joined(in_order(path, CHUNK)):
         kind, knows = kinds(chunk), cast.knows(chunk["tid"])
         for name, (wanted, convert) in _KINDS.items():
             chosen = kind == wanted

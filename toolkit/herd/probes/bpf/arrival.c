@@ -32,7 +32,7 @@ static __always_inline void client_connects(struct pt_regs *regs)
 	if (KREAD(u16, sk, SKC_FAMILY) != AF_UNIX)
 		return;
 	u32 tid = (u32)bpf_get_current_pid_tgid();
-	struct pending unknown = {};
+	struct client unknown = {};
 	client_of.update(&tid, &sk);
 	connecting.update(&sk, &unknown);
 }
@@ -46,7 +46,7 @@ static __always_inline u64 client_arrives(u64 now)
 	u32 tid = (u32)bpf_get_current_pid_tgid();
 	u64 *sk = client_of.lookup(&tid);
 	u64 key = sk ? *sk : 0;
-	struct pending *client = connecting.lookup(&key);
+	struct client *client = connecting.lookup(&key);
 	if (!client)
 		return next_arrival();
 	u64 taken = client->arrival;
@@ -55,14 +55,6 @@ static __always_inline u64 client_arrives(u64 now)
 	if (taken)
 		connecting.delete(&key);
 	return arrival;
-}
-
-static __always_inline u64 named_peer_arrives(struct window *open, u32 index, u64 now)
-{
-	struct pending value = {.arrival = next_arrival(), .time = now, .listener = index};
-	if (open->ends)
-		remember(open->ends, &value);
-	return value.arrival;
 }
 
 /* How many connections wait in a listener's queue. */
@@ -83,7 +75,7 @@ static __always_inline void arrival_opens(struct window *open, u64 sk, u32 index
 	if (open->in_task) {
 		e.arrival = client_arrives(e.time);
 	} else {
-		e.arrival = named_peer_arrives(open, index, e.time);
+		e.arrival = next_arrival();
 		e.peer = PEER_OF(open->ends);
 		e.peer_port = PEER_PORT_OF(open->ends);
 		/* The next may have none: inet_csk_listen_stop() tells a listener of connections that it moved there

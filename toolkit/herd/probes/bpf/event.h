@@ -37,8 +37,8 @@ enum wait {
 struct event {
 	u64 time;    /* arrival; wakeup: made runnable; accept: returned; call: entered */
 	u64 begin;   /* wakeup: running on a CPU; accept: entered */
-	u64 end;     /* wakeup: slept again; accept: time of its arrival; call: returned; 0 = not seen */
-	u64 arrival; /* sequence number, from 1; 0 = another cause, or not known */
+	u64 end;     /* wakeup: slept again; accept: time of its arrival, see arrival; call: returned; 0 = not seen */
+	u64 arrival; /* sequence number, from 1; 0 = another cause, or not known; accept: joined later, but a unix client's */
 	u32 tid;     /* the worker's, or whom a call wakes; 0: who runs a softirq is not its cause */
 	u32 amount;  /* wakeup: ns on a CPU, at most 2^32-1; arrival: accept-queue length */
 	u32 peer;    /* IPv4 address, or the last four bytes of an IPv6 one, network order */

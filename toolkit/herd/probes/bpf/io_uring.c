@@ -47,7 +47,10 @@ RAW_TRACEPOINT_PROBE(io_uring_complete)
 	struct request *request = requests.lookup(&key);
 	if (!request)
 		return 0;
-	worker_accepted(w, request->listener, request->entered, (s32)COMPLETED_RESULT(ctx));
+	s32 result = COMPLETED_RESULT(ctx);
+	if (result >= 0)
+		count_named();
+	worker_accepted(w, request->listener, request->entered, result);
 	if (COMPLETED_FLAGS(ctx) & IO_URING_MORE)
 		request->entered = bpf_ktime_get_ns();
 	else

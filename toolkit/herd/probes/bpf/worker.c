@@ -285,7 +285,7 @@ static __always_inline u64 next_arrival(void)
 }
 
 /* The number of a unix client's arrival: whoever asks first decides, its accept or the listener's notification. */
-static __always_inline u64 agreed(struct pending *client)
+static __always_inline u64 agreed(struct client *client)
 {
 	u64 mine = client->arrival;
 	if (!mine)
@@ -302,22 +302,13 @@ static __always_inline u64 agreed(struct pending *client)
 static __always_inline void join_client(struct event *accept, u64 sk)
 {
 	u64 key = KREAD(u64, sk, UNIX_PEER);
-	struct pending *client = connecting.lookup(&key);
+	struct client *client = connecting.lookup(&key);
 	if (!client)
 		return;
 	accept->arrival = agreed(client);
 	accept->end = client->time;
 	if (client->time)
 		connecting.delete(&key);
-}
-
-/* A connection that came to another listener, and was moved when that one was closed, has no arrival here. */
-static __always_inline void join_arrival(struct event *accept, struct pending *from)
-{
-	if (from->listener != accept->listener)
-		return;
-	accept->arrival = from->arrival;
-	accept->end = from->time;
 }
 
 /* What is known of an accept that has just given the current task a connection. */
@@ -331,7 +322,7 @@ static __always_inline struct event accept_of(u64 ends)
 	return e;
 }
 
-/* Accepts that asked for the client's address, by which light mode sees them (names.c), and those that didn't. */
+/* Accepts that light mode sees without a look at system calls (names.c, io_uring.c), and those that it doesn't. */
 struct sightings {
 	u64 named;
 	u64 nameless;
@@ -344,20 +335,29 @@ static __always_inline struct sightings *all_sightings(void)
 	return sightings.lookup(&zero);
 }
 
-/* Whether the accept that has just ended was seen in that way. */
+/* Up to ENOUGH; from then on all CPUs only read it. */
+static __always_inline void count_named(void)
+{
+#ifdef ENOUGH
+	struct sightings *all = all_sightings();
+	if (all && all->named < ENOUGH)
+		__sync_fetch_and_add(&all->named, 1);
+#endif
+}
+
+static __always_inline void count_nameless(void)
+{
+	struct sightings *all = all_sightings();
+	if (all)
+		__sync_fetch_and_add(&all->nameless, 1);
+}
+
+/* Whether the accept that has just ended asked for a name, of whatever listener. */
 static __always_inline int was_named(struct worker *w)
 {
 	int named = w->named != 0;
 	w->named = 0;
 	return named;
-}
-
-/* It wasn't. If its arrival isn't known, either, it came before we looked, and couldn't be. */
-static __always_inline void count_nameless(struct event *accept)
-{
-	struct sightings *all = all_sightings();
-	if (all && accept->arrival)
-		__sync_fetch_and_add(&all->nameless, 1);
 }
 
 static __always_inline void emit_accept(struct worker *w, struct event *e)
@@ -373,21 +373,25 @@ static __always_inline void worker_accepted(struct worker *w, u32 index, u64 ent
 		w->wakeup.eagain += result == -EAGAIN;
 		return;
 	}
-	if (was_named(w))
-		return;
-	struct pending from = {};
 	u64 sk = sock_of(result);
-	u64 ends = ends_in(sk);
-	struct event e = accept_of(ends);
+	struct event e = accept_of(ends_in(sk));
 	e.begin = entered;
 	e.listener = index;
 	e.result = result;
 	if (READ(SOCK, u16, sk, SKC_FAMILY) == AF_UNIX)
 		join_client(&e, sk);
-	else if (recall(ends, &from))
-		join_arrival(&e, &from);
-	count_nameless(&e);
 	emit_accept(w, &e);
+}
+
+static __always_inline void accept_returns(struct worker *w, u32 fd, long result)
+{
+	int named = was_named(w);
+	u32 index = listener_of(cookie_of(sock_of(fd)));
+	if (!index || named)
+		return;
+	if (result >= 0)
+		count_nameless();
+	worker_accepted(w, index, w->entered, result);
 }
 
 /* From a call in which workers wait. */
@@ -397,7 +401,6 @@ static __always_inline void worker_returns(u32 wait, u32 fd, long result)
 	if (!w)
 		return;
 	worker_goes_on(w);
-	u32 index = wait == WAIT_ACCEPT ? listener_of(cookie_of(sock_of(fd))) : 0;
-	if (index)
-		worker_accepted(w, index, w->entered, result);
+	if (wait == WAIT_ACCEPT)
+		accept_returns(w, fd, result);
 }

@@ -38,7 +38,7 @@ SOURCES: Final = (
     "event.h",
     "lanes.c",
     "read.c",
-    "pending.c",
+    "clients.c",
     "worker.c",
     "arrival.c",
     "io_uring.c",
