@@ -99,15 +99,16 @@ static __always_inline void listener_told(struct here *mine, struct window *open
 RAW_TRACEPOINT_PROBE(sk_data_ready)
 {
 	u64 sk = ctx->args[0];
-	struct window *open = this_window();
-	if (!open)
-		return 0;
-	open->arrival = 0;
+	/* Three of four: no listener's. */
 	if (TYPED(u8, sk, SKC_STATE) != BPF_TCP_LISTEN)
 		return 0;
-	u32 index = listener_of(TYPED(u64, sk, SKC_COOKIE));
+	struct window *open = this_window();
 	struct here *mine = all_here();
-	if (index && mine)
+	if (!open || !mine)
+		return 0;
+	open->arrival = 0;
+	u32 index = listener_of(TYPED(u64, sk, SKC_COOKIE));
+	if (index)
 		listener_told(mine, open, sk, index);
 	return 0;
 }
