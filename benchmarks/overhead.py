@@ -3,7 +3,7 @@
 In every turn, on a fresh nginx in a network namespace of its own, each observer watches between two slices in
 which nobody does: in the first turns while wrk saturates the server, then while it is asked at an even pace.
 Its cost is what it lacks against the mean of its two neighbours. herd's probes are besides switched on and
-off in shorter slices of one load: that is more exact. As root, on an idle machine, three quarters of an hour:
+off in shorter slices of one load: that is more exact. As root, on an idle machine, an hour:
 
     make bench
     .venv/bin/python benchmarks/overhead.py --turns 1 --print
@@ -36,7 +36,7 @@ from herd.analysis.statistics import median
 from herd.observe import servers
 
 PACE = 1000  # connections per second, at which an answer's time is taken
-SWITCHES = 15  # of herd's probes in a turn
+SWITCHES = 40  # of herd's probes in a turn
 
 
 @contextlib.contextmanager
@@ -274,7 +274,7 @@ def main() -> None:
         return
     few = min(asked.turns, 5)
     events = [alone(__file__, "events", str(asked.seconds), "light") for _ in range(few)]
-    short = asked.seconds / 4
+    short = asked.seconds / 8
     switched = []
     for turn in range(asked.turns):
         print(f"switched: turn {turn + 1} of {asked.turns}", file=sys.stderr)
