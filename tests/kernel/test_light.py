@@ -6,16 +6,19 @@ import os
 import re
 import signal
 import socket
+import threading
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 import herd as library
+from herd.errors import HostError
 from herd.observe import holders
-from herd.probes import interrupts
+from herd.probes import interrupts, marks
 from herd.probes.btf import Btf
 from herd.probes.modes.light import Light
 from herd.recording.read import Recording
@@ -94,6 +97,27 @@ def test_where_a_cpu_keeps_its_interrupts_is_tried_and_another_place_refused():
     beside = {"PREEMPT_COUNT": str(int(places["PREEMPT_COUNT"]) + 64)}
     with pytest.raises(library.HerdError, match="in which interrupts a CPU is"):
         interrupts.check(places | beside)
+
+
+def test_what_marks_a_task_is_measured_though_that_one_is_preempted(monkeypatch):
+    """In the system call, before it sleeps: it leaves its CPU twice, with marks the second time."""
+    flags = Btf.vmlinux().offset("task_struct", "thread_info.flags")
+    usual = marks.measured(flags)
+    preempted, us = [True, False, True, True, False], threading.get_native_id()
+
+    def sleep(seconds: float) -> None:
+        mine = threading.get_native_id() == us
+        if mine and preempted and preempted.pop():
+            marks._sleep_several_times()
+        else:
+            time.sleep(seconds)
+
+    monkeypatch.setattr(marks, "time", SimpleNamespace(sleep=sleep))
+    assert marks.measured(flags) == usual
+    assert not preempted
+    preempted += [True] * 10_000
+    with pytest.raises(HostError, match="too busy"):
+        marks.measured(flags)
 
 
 def test_a_run_by_it_alone_keeps_the_laws(herd):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from herd.assembler import (
     R7,
     call,
     do,
+    fetch_add,
     jump_if,
     leave,
     load,
@@ -29,6 +31,9 @@ from herd.probes.peek import Program, peeking, read_at_r3
 
 _GET_CURRENT_PID_TGID: Final = 14
 _ROUNDS: Final = 5
+_TRIES: Final = 200
+_VALUE: Final = "<3Q"
+_VALUE_BYTES: Final = struct.calcsize(_VALUE)
 _PIPE_BYTES: Final = 65536
 #: So long a pipe's reader waits, that its writer sleeps meanwhile; and a task that is to sleep.
 _PAUSE_S: Final = 0.0005
@@ -47,11 +52,11 @@ def measured(flags: int) -> int:
     :raises HostError: there are none, or the kernel doesn't tell
     """
     try:
-        with peeking("sched_switch", 16, lambda found: _program(flags, found)) as found:
+        with peeking("sched_switch", _VALUE_BYTES, lambda found: _program(flags, found)) as found:
             marks = ~0
             for _ in range(_ROUNDS):
-                fresh = _flags_in(found, lambda: time.sleep(_PAUSE_S))
-                marks &= _flags_in(found, _sleep_several_times) & ~fresh
+                fresh = _fresh_flags(found)
+                marks &= _flags_in(found, _sleep_several_times)[0] & ~fresh
     except OSError as error:
         raise HostError(f"{_UNKNOWN}: {error.strerror}") from error
     if not marks:
@@ -75,17 +80,29 @@ def _drain(pipe: int, size: int) -> None:
         size -= len(os.read(pipe, _PIPE_BYTES))
 
 
-def _flags_in(found: int, action: Callable[[], None]) -> int:
-    """Those that this thread had at any time when it left its CPU during something."""
+def _fresh_flags(found: int) -> int:
+    """Those of a task that leaves its CPU for the first time since it has been in user space.
+
+    On a busy machine it may be preempted in the system call, before it sleeps: then it sleeps once more.
+    """
+    for _ in range(_TRIES):
+        flags, switches = _flags_in(found, lambda: time.sleep(_PAUSE_S))
+        if switches == 1:
+            return flags
+    raise HostError(f"{_UNKNOWN}: the machine is too busy to measure it")
+
+
+def _flags_in(found: int, action: Callable[[], None]) -> tuple[int, int]:
+    """Those that this thread had at any time when it left its CPU during something; and how often it did."""
     us = os.getpid() << 32 | threading.get_native_id()
-    bpf.update(found, bytes(4), us.to_bytes(8, "little") + bytes(8))
+    bpf.update(found, bytes(4), struct.pack(_VALUE, us, 0, 0))
     action()
-    value = bpf.lookup(found, bytes(4), 16) or bytes(16)
-    return int.from_bytes(value[8:], "little")
+    _, flags, switches = struct.unpack(_VALUE, bpf.lookup(found, bytes(4), _VALUE_BYTES) or b"")
+    return flags, switches
 
 
 def _program(flags: int, found: int) -> Program:
-    """The map's value: whom to look at (process, thread), and which flags it had."""
+    """The map's value: whom to look at (process, thread), which flags it had, and how often it was seen."""
     return [
         do(R6, "=", R1),
         *value_address(R7, found),
@@ -98,6 +115,8 @@ def _program(flags: int, found: int) -> Program:
         load(R2, R7, 8),
         do(R1, "|=", R2),
         store(R7, 8, R1),
+        do(R1, "=", 1),
+        fetch_add(R7, 16, R1),
         "another",
         do(R0, "=", 0),
         leave(),
