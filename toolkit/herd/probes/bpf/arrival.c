@@ -15,7 +15,7 @@
 static __always_inline void peer_arrives(struct window *open, u64 sk, u64 from, u64 to)
 {
 	if (from == BPF_TCP_SYN_RECV && to == BPF_TCP_ESTABLISHED)
-		open->ends = ends_in(sk);
+		open->peer = peer_in(sk);
 }
 
 /* The socket that a task connects just now, by tid. */
@@ -76,11 +76,11 @@ static __always_inline void arrival_opens(struct window *open, u64 sk, u32 index
 		e.arrival = client_arrives(e.time);
 	} else {
 		e.arrival = next_arrival();
-		e.peer = PEER_OF(open->ends);
-		e.peer_port = PEER_PORT_OF(open->ends);
+		e.peer = ADDRESS_OF(open->peer);
+		e.peer_port = PORT_OF(open->peer);
 		/* The next may have none: inet_csk_listen_stop() tells a listener of connections that it moved there
 		   from one that was closed, long after their handshakes. */
-		open->ends = 0;
+		open->peer = 0;
 	}
 	open->arrival = e.arrival;
 	open->listener = index;

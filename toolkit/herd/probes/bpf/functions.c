@@ -214,7 +214,7 @@ ON_ENTRY(sock_def_readable)
 	if (!s || !open || !listener) {
 		is_elsewhere(FN_sock_def_readable);
 		if (open && KREAD(u8, sk, SKC_STATE) == BPF_TCP_LISTEN)
-			open->ends = 0; /* it arrived on somebody else's */
+			open->peer = 0; /* it arrived on somebody else's */
 		return 0;
 	}
 	begin(s, listener, 1);

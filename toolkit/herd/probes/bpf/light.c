@@ -33,7 +33,7 @@ static __always_inline struct here *all_here(void)
 }
 
 /* What lies somewhere: any struct that begins with a number would do for registers. */
-#define WORD(address) READ(REGISTERS, u64, address, 0)
+#define WORD(address) MEMBER(REGISTERS, u64, address, 0)
 
 /* This CPU's run queue, among its other variables: the task that runs here knows it. */
 static __always_inline u64 this_queue(void)
@@ -77,11 +77,11 @@ RAW_TRACEPOINT_PROBE(tcp_cong_state_set)
 }
 
 /* Who arrives: whom the same segment has made. A listener is also told of connections that were moved to it. */
-static __always_inline u64 ends_of_child(struct here *mine)
+static __always_inline u64 peer_of_child(struct here *mine)
 {
 	u64 child = mine->child;
 	mine->child = 0;
-	return child && mine->segment == mine->notified.segments ? ends_in(child) : 0;
+	return child && mine->segment == mine->notified.segments ? peer_in(child) : 0;
 }
 
 static __always_inline void listener_told(struct here *mine, struct window *open, u64 sk, u32 index)
@@ -91,7 +91,7 @@ static __always_inline void listener_told(struct here *mine, struct window *open
 	if (TYPED(u16, sk, SKC_FAMILY) != AF_UNIX) {
 		mine->notified.softirqs = softirqs(queue);
 		mine->notified.segments = segments(mine, sk);
-		open->ends = ends_of_child(mine);
+		open->peer = peer_of_child(mine);
 	}
 	arrival_opens(open, sk, index);
 }

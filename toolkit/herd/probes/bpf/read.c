@@ -33,9 +33,9 @@
  */
 #ifdef CAST
 static void *(*cast)(u64 base, u32 type) = (void *)CAST;
-#define READ(struct_, type, base, offset) TYPED(type, cast(base, TYPE_##struct_), offset)
+#define MEMBER(struct_, type, base, offset) TYPED(type, cast(base, TYPE_##struct_), offset)
 #else
-#define READ(struct_, type, base, offset) KREAD(type, base, offset)
+#define MEMBER(struct_, type, base, offset) KREAD(type, base, offset)
 #endif
 
 static __always_inline u32 wait_of(int nr)
@@ -102,13 +102,13 @@ static __always_inline u64 registers_of(u64 task)
 /* The system call that a task is in. */
 static __always_inline u32 wait_in(u64 task)
 {
-	return wait_of(READ(REGISTERS, u32, registers_of(task), CALL_NUMBER));
+	return wait_of(MEMBER(REGISTERS, u32, registers_of(task), CALL_NUMBER));
 }
 
 /* What a task waits on there: a listening socket, an epoll set. */
 static __always_inline u32 fd_in(u64 task)
 {
-	return READ(REGISTERS, u32, registers_of(task), FIRST_ARGUMENT);
+	return MEMBER(REGISTERS, u32, registers_of(task), FIRST_ARGUMENT);
 }
 
 /* What is behind one of a task's descriptors: struct socket, struct eventpoll. */
@@ -118,35 +118,32 @@ static __always_inline u64 behind(u64 task, u32 fd)
 	u64 table = TYPED(u64, files, FILES_FDT);
 	u64 array = TYPED(u64, table, FDTABLE_FD);
 	/* Registers: any struct that begins with a number would do. */
-	u64 file = READ(REGISTERS, u64, array + fd * 8, 0);
-	return READ(FILE, u64, file, FILE_PRIVATE_DATA);
+	u64 file = MEMBER(REGISTERS, u64, array + fd * 8, 0);
+	return MEMBER(FILE, u64, file, FILE_PRIVATE_DATA);
 }
 
 /* struct sock of one of the current task's descriptors; the caller knows that it is a socket. */
 static __always_inline u64 sock_of(u32 fd)
 {
-	return READ(SOCKET, u64, behind(this_task(), fd), SOCKET_SK);
+	return MEMBER(SOCKET, u64, behind(this_task(), fd), SOCKET_SK);
 }
 
-/*
- * The ends of a connection, as it has them at the server's side: the peer's address (upper half), our port, and the
- * peer's port. Addresses and the peer's port are in network order.
- */
-static __always_inline u64 ends_of(u32 address, u16 our_port, u16 peer_port)
+/* Who is at the other end of a connection: address (upper half) and port, both in network order. */
+static __always_inline u64 peer_of(u32 address, u16 port)
 {
-	return (u64)address << 32 | (u64)our_port << 16 | peer_port;
+	return (u64)address << 32 | port;
 }
-#define PEER_OF(ends) ((u32)((ends) >> 32))
-#define PEER_PORT_OF(ends) ((u16)(ends))
+#define ADDRESS_OF(peer) ((u32)((peer) >> 32))
+#define PORT_OF(peer) ((u16)(peer))
 
-static __always_inline u64 ends_in(u64 sk)
+static __always_inline u64 peer_in(u64 sk)
 {
-	u32 address = READ(SOCK, u16, sk, SKC_FAMILY) == AF_INET6 ? READ(SOCK, u32, sk, SKC_V6_DADDR + 12)
-								  : READ(SOCK, u32, sk, SKC_DADDR);
-	return ends_of(address, READ(SOCK, u16, sk, SKC_NUM), READ(SOCK, u16, sk, SKC_DPORT));
+	int is_6 = MEMBER(SOCK, u16, sk, SKC_FAMILY) == AF_INET6;
+	u32 address = is_6 ? MEMBER(SOCK, u32, sk, SKC_V6_DADDR + 12) : MEMBER(SOCK, u32, sk, SKC_DADDR);
+	return peer_of(address, MEMBER(SOCK, u16, sk, SKC_DPORT));
 }
 
 static __always_inline u64 cookie_of(u64 sk)
 {
-	return READ(SOCK, u64, sk, SKC_COOKIE);
+	return MEMBER(SOCK, u64, sk, SKC_COOKIE);
 }

@@ -19,7 +19,7 @@ RAW_TRACEPOINT_PROBE(sk_data_ready)
 	if (index)
 		arrival_opens(open, sk, index);
 	else
-		open->ends = 0; /* it arrived on somebody else's */
+		open->peer = 0; /* it arrived on somebody else's */
 	return 0;
 }
 

@@ -10,7 +10,7 @@
 /* The arrival whose notification this CPU runs just now. */
 struct window {
 	u64 arrival; /* 0: none */
-	u64 ends; /* of the connection that arrives */
+	u64 peer; /* of the connection that arrives */
 	u16 listener;
 	u16 in_task; /* the notification runs in the client's connect, not in a softirq */
 };
@@ -312,13 +312,13 @@ static __always_inline void join_client(struct event *accept, u64 sk)
 }
 
 /* What is known of an accept that has just given the current task a connection. */
-static __always_inline struct event accept_of(u64 ends)
+static __always_inline struct event accept_of(u64 peer)
 {
 	struct event e = {.time = bpf_ktime_get_ns()};
 	e.tid = (u32)bpf_get_current_pid_tgid();
 	e.cpu = bpf_get_smp_processor_id();
-	e.peer = PEER_OF(ends);
-	e.peer_port = PEER_PORT_OF(ends);
+	e.peer = ADDRESS_OF(peer);
+	e.peer_port = PORT_OF(peer);
 	return e;
 }
 
@@ -374,11 +374,11 @@ static __always_inline void worker_accepted(struct worker *w, u32 index, u64 ent
 		return;
 	}
 	u64 sk = sock_of(result);
-	struct event e = accept_of(ends_in(sk));
+	struct event e = accept_of(peer_in(sk));
 	e.begin = entered;
 	e.listener = index;
 	e.result = result;
-	if (READ(SOCK, u16, sk, SKC_FAMILY) == AF_UNIX)
+	if (MEMBER(SOCK, u16, sk, SKC_FAMILY) == AF_UNIX)
 		join_client(&e, sk);
 	emit_accept(w, &e);
 }

@@ -16,7 +16,6 @@ WORKER_OFFSETS: Final = {
     "SKC_COOKIE": ("sock", "__sk_common.skc_cookie"),
     "SKC_STATE": ("sock", "__sk_common.skc_state"),
     "SKC_FAMILY": ("sock", "__sk_common.skc_family"),
-    "SKC_NUM": ("sock", "__sk_common.skc_num"),
     "SKC_DPORT": ("sock", "__sk_common.skc_dport"),
     "SKC_DADDR": ("sock", "__sk_common.skc_daddr"),
     "SKC_V6_DADDR": ("sock", "__sk_common.skc_v6_daddr"),

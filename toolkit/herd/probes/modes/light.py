@@ -60,7 +60,10 @@ class Light(Tracepoints):
         """A variable of its own, but in x86's ``pcpu_hot`` from 6.2 to 6.14."""
         if self.btf.per_cpu("__preempt_count") is not None:
             return self._from_queue("__preempt_count")
-        return self._from_queue("pcpu_hot") + (self.btf.offset("pcpu_hot", "preempt_count") or 0)
+        within = self.btf.offset("pcpu_hot", "preempt_count")
+        if within is None:
+            raise HostError("this kernel's BTF has no __preempt_count of each CPU")
+        return self._from_queue("pcpu_hot") + within
 
     def begin(self, loaded: Loaded) -> None:
         """Look at system calls again."""
