@@ -41,16 +41,15 @@ def _join(waiting: _Array, records: _Array) -> _Array:
     both = np.concatenate([waiting, records.take(which)])
     name = _name(both)
     order = np.argsort(name, kind="stable")
-    name, both = name.take(order), both.take(order)
-    accepts = kinds(both) == KIND_ACCEPT
+    name, accepts = name.take(order), (kinds(both) == KIND_ACCEPT).take(order)
     # The same peer can come again, but only after its connection was accepted, or has died in the queue.
     followed = np.zeros(len(name), bool)
     followed[:-1] = name[1:] == name[:-1]
     taken = np.flatnonzero(followed[:-1] & ~accepts[:-1] & accepts[1:])
-    rows = which.take(order.take(taken + 1) - len(waiting))
-    records["arrival"][rows] = both["arrival"].take(taken)
-    records["end"][rows] = both["time"].take(taken)
-    left = both.compress(~followed & ~accepts)
+    rows, arrivals = which.take(order.take(taken + 1) - len(waiting)), order.take(taken)
+    records["arrival"][rows] = both["arrival"].take(arrivals)
+    records["end"][rows] = both["time"].take(arrivals)
+    left = both.take(order.compress(~followed & ~accepts))
     return left.take(np.argsort(left["arrival"])[-_MOST:])
 
 
