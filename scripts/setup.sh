@@ -101,6 +101,12 @@ ensure_venv() {
   printf '%s\n' "$wanted" >"$STAMP"
 }
 
+# Where nobody else writes bytecode (PYTHONDONTWRITEBYTECODE, common in containers), each run would be a third of
+# a second late. Takes a twentieth of one where nothing has changed.
+ensure_bytecode() {
+  "$VENV/bin/python" -m compileall -q toolkit/herd
+}
+
 # Mounts vanish at a reboot, so these are looked at each time.
 ensure_kernel() {
   "$VENV/bin/python" -c '
@@ -121,6 +127,7 @@ main() {
   mapfile -t packages < <("$python" -I toolkit/herd/host/packages.py "$@")
   ensure_packages "${packages[@]}"
   ensure_venv "$python"
+  ensure_bytecode
   ensure_kernel
 }
 

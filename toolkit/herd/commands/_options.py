@@ -189,6 +189,27 @@ _OPTIONS = (
 )
 
 
+class Late(click.Command):
+    """A command that finds out some of itself when it is called.
+
+    Flags of strategies, patterns and requests take longer to find than all of ``herd --help`` may, which
+    needs none of them.
+
+    :param late: adds them to the command
+    """
+
+    def __init__(self, *arguments: Any, late: Callable[[click.Command], None], **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._late: Callable[[click.Command], None] | None = late
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """All of them: whatever click does with a command, it asks for these first."""
+        late, self._late = self._late, None
+        if late:
+            late(self)
+        return super().get_params(ctx)
+
+
 #: Of a command that records.
 no_picture = click.option(
     "--no-picture", is_flag=True, help="Draw none: it is done sooner, and herd report draws it."
@@ -196,35 +217,29 @@ no_picture = click.option(
 
 
 def run_options(function: F) -> F:
-    """Give a command the flags of a run, as keyword arguments for :func:`config_from`."""
-    for option in reversed([*_OPTIONS, *_pattern_options(), *_strategy_options()]):
+    """Give a command the flags of any run, as keyword arguments for :func:`config_from`."""
+    for option in reversed(_OPTIONS):
         function = option(function)
     return function
 
 
-def _strategy_options() -> list[Callable[[F], F]]:
-    """A flag for each option of a strategy, whichever has it."""
-    from herd.strategies import options
+def add_run_options(command: click.Command) -> None:
+    """Give a :class:`Late` command those of arrival patterns and of strategies, too."""
+    from herd import strategies
+    from herd.traffic import patterns
 
-    return flags_of(options(), _OF_STRATEGY)
-
-
-def _pattern_options() -> list[Callable[[F], F]]:
-    """A flag for each option of an arrival pattern."""
-    from herd.traffic.patterns import options
-
-    return flags_of(options(), _OF_PATTERN)
+    command.params += flags_of(patterns.options(), _OF_PATTERN)
+    command.params += flags_of(strategies.options(), _OF_STRATEGY)
 
 
-def flags_of(options: Mapping[str, Option], prefix: str) -> list[Callable[[F], F]]:
+def flags_of(options: Mapping[str, Option], prefix: str) -> list[click.Option]:
     """A flag for each option.
 
     :param prefix: of the keyword arguments' names, for :func:`chosen_of`
     """
     return [
-        click.option(
-            f"--{option.name}",
-            f"{prefix}{option.name}".replace("-", "_"),
+        click.Option(
+            [f"--{option.name}", f"{prefix}{option.name}".replace("-", "_")],
             type=click.Choice(option.choices) if option.choices else str,
             help=f"{option.means}  [default: {option.default}]" if option.default else option.means,
         )

@@ -6,14 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from herd.commands._options import config_from, no_picture, run_options
+from herd.commands._options import Late, add_run_options, config_from, no_picture, run_options
 from herd.errors import HerdError, HostError
 
 if TYPE_CHECKING:
     from herd.compare import Comparison
 
 
-@click.command(name="compare", short_help="Run the same load under several strategies or kernels.")
+@click.command(
+    cls=Late,
+    late=add_run_options,
+    name="compare",
+    short_help="Run the same load under several strategies or kernels.",
+)
 @click.option("--strategies", "-S", help="Names, or 'all'.  [default: that of --strategy]")
 @click.option("--kernels", "-K", help="Such as 6.1,6.12,host.  [default: that of --kernel]")
 @run_options

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from herd.commands._options import F, Seconds, chosen_of, flags_of
-from herd.traffic import patterns, requests
+from herd.commands._options import Late, Seconds, chosen_of, flags_of
 
 if TYPE_CHECKING:
     from herd.traffic.capacity import Capacity
@@ -31,27 +30,26 @@ _THINK = (
 _FIND = "Closed loop first, then open loop at 10, 30, 50, 70 and 90 % of what that reached."
 
 
-def _of_load(function: F) -> F:
-    """A flag for each option of a pattern or a request."""
-    for option in reversed(flags_of(patterns.options() | requests.options(), _OF_LOAD)):
-        function = option(function)
-    return function
+def _patterns_and_requests(command: click.Command) -> None:
+    """A flag for each option of a pattern or a request, and for ``--help`` what there is, one line each."""
+    from herd.traffic import patterns, requests
 
-
-def _choices() -> str:
-    """For ``--help``: what there is, one line each."""
+    command.params += flags_of(patterns.options() | requests.options(), _OF_LOAD)
     kinds = {
         "Patterns": {name: patterns.find(name).summary for name in patterns.names()},
         "Requests": {name: requests.find(name).summary for name in requests.names()},
     }
-    return "\n\n".join(
+    command.epilog = "\n\n".join(
         "\n".join(["\b", f"{kind}:", *(f"  {name:<12} {what}" for name, what in found.items())])
         for kind, found in kinds.items()
     )
 
 
 @click.command(
-    name="load", short_help="Connect to a server, and measure what that takes.", epilog=_choices()
+    cls=Late,
+    late=_patterns_and_requests,
+    name="load",
+    short_help="Connect to a server, and measure what that takes.",
 )
 @click.argument("target")
 @click.option(
@@ -66,7 +64,6 @@ def _choices() -> str:
 @click.option("--think", "think_s", type=Seconds(), default="0", help=_THINK)
 @click.option("--hold", "hold_s", type=Seconds(), default="0", help="Stay open after the answer.")
 @click.option("--closes", type=click.Choice(["client", "server", "reset"]), help=_CLOSES)
-@_of_load
 @click.option("--find-capacity", is_flag=True, help=_FIND)
 @click.option(
     "--seed",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from herd.commands._options import config_from, no_picture, run_options
+from herd.commands._options import Late, add_run_options, config_from, no_picture, run_options
 from herd.errors import HerdError
 
 if TYPE_CHECKING:
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from herd.runner import Progress
 
 
-@click.command(name="run", short_help="Run an experiment: N workers wait on one port.")
+@click.command(
+    cls=Late,
+    late=add_run_options,
+    name="run",
+    short_help="Run an experiment: N workers wait on one port.",
+)
 @run_options
 @no_picture
 @click.option("--dry-run", is_flag=True, help="Print the effective config as TOML and stop.")
