@@ -30,6 +30,7 @@ from herd.recording import write
 from herd.recording.convert import CHUNK
 from herd.recording.read import Recording, load
 from herd.recording.schema import TABLES
+from herd.recording.tables import Tables
 
 _HERE: Final = Path(__file__).resolve()
 _REFERENCE: Final = _HERE.parents[1] / "results/reference/epoll-n16"
@@ -56,7 +57,7 @@ def tile(reference: Recording, directory: Path, wakeups: int) -> None:
     events = sum(len(rows[name]) for name in ("arrivals", "wakeups", "accepts"))
     together = max(1, CHUNK // events)
     directory.mkdir()
-    with write.Tables(directory) as tables:
+    with Tables(directory) as tables:
         for first in range(0, copies, together):
             numbers = np.arange(first, min(copies, first + together))
             for name in ("connections", "arrivals", "wakeups", "accepts"):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from herd.probes.events import EVENT, KIND_ARRIVAL, KIND_DRAINED, KIND_LAP, in_order, kinds
+from herd.probes.events import EVENT, KIND_ARRIVAL, KIND_DRAINED, KIND_LAP, columns, in_order, kinds
 from herd.probes.lanes import LANE, Lanes
 from herd.probes.session import lane_bits
 
@@ -274,3 +274,14 @@ def test_a_file_is_read_in_the_order_in_which_it_was_made(most, file):
     found = np.concatenate(list(in_order(file, most)))
     assert [int(time) for time in found["time"] if time] == [6, 7, 5, 10, 12, 20]
     assert all(len(part) <= most for part in in_order(file, most))
+
+
+@pytest.mark.parametrize("size", [0, 1, 5000])
+def test_columns_are_the_records_fields(size):
+    made = np.random.default_rng(1).bytes(size * EVENT.itemsize)
+    records = np.frombuffer(made, EVENT)
+    found = columns(records)
+    assert list(found) == list(EVENT.names or ())
+    for name, values in found.items():
+        assert values.dtype == EVENT[name]
+        assert np.array_equal(values, records[name])

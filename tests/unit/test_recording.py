@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +24,7 @@ from herd.errors import UsageError
 from herd.recording import collect, write
 from herd.recording.read import load
 from herd.recording.schema import TABLES, VERSION
+from herd.recording.tables import Tables
 
 REFERENCE = Path(__file__).parents[2] / "results/reference"
 
@@ -31,17 +34,36 @@ def copy(tmp_path):
     return Path(shutil.copytree(REFERENCE / "epoll-n16", tmp_path / "copy"))
 
 
-# --- write
-
-
-def test_a_picture_that_finds_no_room_leaves_the_recording_whole(copy):
+@contextlib.contextmanager
+def small_files():
     """The kernel refuses to write more than 4 KiB to a file."""
     room = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, room[1]))
     try:
-        failed = collect.draw(load(copy))
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, room)
+
+
+# --- write
+
+
+def test_rows_that_find_no_room_are_told(tmp_path):
+    """A thread writes them; the error must come to who has them written, and end what comes after."""
+    schema = TABLES["arrivals"].arrow()
+    times = np.random.default_rng(1).integers(0, 1 << 60, 10_000)
+    rows = pa.table(
+        {name: times if name == "time_ns" else pa.nulls(len(times)) for name in schema.names}
+    ).cast(schema)
+    written = []
+    with small_files(), pytest.raises(OSError, match="File too large"), Tables(tmp_path) as tables:
+        written.extend(tables.write("arrivals", rows) for _ in range(100))
+    assert len(written) < 100
+
+
+def test_a_picture_that_finds_no_room_leaves_the_recording_whole(copy):
+    with small_files():
+        failed = collect.draw(load(copy))
     assert failed is not None
     assert "File too large" in failed.message
     assert failed.hint is not None
@@ -84,7 +106,7 @@ def test_only_what_repeats_gets_a_dictionary(tmp_path):
     columns = [
         times if field.name == "time_ns" else pa.nulls(count, field.type) for field in schema
     ]
-    with write.Tables(tmp_path) as tables:
+    with Tables(tmp_path) as tables:
         tables.write("arrivals", pa.table(columns, schema=schema))
     file = pq.ParquetFile(tmp_path / "arrivals.parquet")
     group = file.metadata.row_group(0)
@@ -102,7 +124,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_runs(tmp_pat
 
 
 def test_every_table_has_a_file_even_without_a_row(tmp_path):
-    with write.Tables(tmp_path):
+    with Tables(tmp_path):
         pass
     assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(TABLES)
     for name, table in TABLES.items():
@@ -114,7 +136,7 @@ def test_every_table_has_a_file_even_without_a_row(tmp_path):
 
 def test_parts_of_a_table_become_row_groups_in_order(tmp_path):
     schema = TABLES["workers"].arrow()
-    with write.Tables(tmp_path) as tables:
+    with Tables(tmp_path) as tables:
         for worker in range(3):
             row = dict.fromkeys(schema.names) | {"worker": worker}
             tables.write("workers", pa.Table.from_pylist([row], schema=schema))
@@ -127,7 +149,7 @@ def test_parts_of_a_table_become_row_groups_in_order(tmp_path):
 def test_tables_are_readable_after_an_error_in_the_middle(tmp_path):
     schema = TABLES["workers"].arrow()
     rows = pa.Table.from_pylist([dict.fromkeys(schema.names) | {"worker": 5}], schema=schema)
-    tables = write.Tables(tmp_path).__enter__()
+    tables = Tables(tmp_path).__enter__()
     tables.write("workers", rows)
     tables.__exit__(OSError, OSError(errno.ENOSPC, "full"), None)
     assert pq.read_table(tmp_path / "workers.parquet")["worker"].to_pylist() == [5]

@@ -11,8 +11,9 @@ import pyarrow as pa
 from herd.facts import Facts
 from herd.observe.crowd import Member
 from herd.probes.events import EVENT, KIND_ACCEPT, KIND_WAKEUP, by_arrival, kinds
-from herd.recording import collect, convert, write
+from herd.recording import collect, convert
 from herd.recording.schema import TABLES
+from herd.recording.tables import Tables
 
 _CHUNK: Final = 1 << 18
 
@@ -32,7 +33,7 @@ def active(path: Path) -> set[int]:
 def write_tables(directory: Path, facts: Facts, cast: convert.Cast, workers: list[Member]) -> None:
     """Write every table into ``directory``, where the probe's file is; that is removed."""
     raw = directory / facts.probe.raw
-    with write.Tables(directory) as tables:
+    with Tables(directory) as tables:
         counted = collect.write_events(tables, directory, facts.probe, cast)
         tables.write("workers", _workers(workers, counted))
     raw.unlink(missing_ok=True)

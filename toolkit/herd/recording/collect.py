@@ -16,6 +16,7 @@ from herd.pool.log import STOPPED
 from herd.recording import convert, write
 from herd.recording.read import Recording
 from herd.recording.schema import TABLES
+from herd.recording.tables import Tables
 
 if TYPE_CHECKING:
     from herd.facts import Facts, ProbeFacts
@@ -39,7 +40,7 @@ def write_tables(
     :param raw: where the probes' files are; they are removed once their rows are in the tables
     """
     per_worker = None
-    with write.Tables(directory) as tables:
+    with Tables(directory) as tables:
         family = families.of(facts.config)
         for rows in (rows for area in loads for rows in area.parts(convert.CHUNK)):
             tables.write("connections", convert.connections(rows, family))
@@ -51,7 +52,7 @@ def write_tables(
     for check in facts.probes[1:]:
         aside = directory / f"check-{check.mode}"
         aside.mkdir(exist_ok=True)
-        with write.Tables(aside, ("arrivals", "wakeups", "accepts")) as tables:
+        with Tables(aside, ("arrivals", "wakeups", "accepts")) as tables:
             write_events(tables, raw, check, _cast(facts, check))
     for probe in facts.probes:
         (raw / probe.raw).unlink(missing_ok=True)
@@ -64,7 +65,7 @@ def _cast(facts: Facts, probe: ProbeFacts) -> convert.Cast:
 
 
 def write_events(
-    tables: write.Tables, raw: Path, probe: ProbeFacts, cast: convert.Cast
+    tables: Tables, raw: Path, probe: ProbeFacts, cast: convert.Cast
 ) -> np.ndarray[Any, Any]:
     """A probe's rows; returns wakeups by an arrival, the wasted ones, and accepts, by worker."""
     per_worker = np.zeros((3, len(cast.tids)), "int64")
@@ -78,7 +79,7 @@ def write_events(
     return per_worker
 
 
-def _write_own_accepts(tables: write.Tables, facts: Facts, pool: list[Area]) -> None:
+def _write_own_accepts(tables: Tables, facts: Facts, pool: list[Area]) -> None:
     cast = _cast(facts, facts.probe)
     for worker, area in enumerate(pool):
         pid, cookie = facts.pids[worker], facts.cookies[worker]

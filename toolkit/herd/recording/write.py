@@ -1,22 +1,17 @@
-"""Writes a recording: aside first, in row groups, and under its name only when it is whole."""
+"""Writes a recording: aside first, and under its name only when it is whole."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
-from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from herd.errors import HerdError, UsageError
-from herd.recording.schema import TABLES
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     from herd.recording.read import Recording
 
 PARTIAL = ".partial"
@@ -71,56 +66,6 @@ def place(output: str | None, label: str) -> tuple[Path, Path]:
         if not directory.exists() and not aside_of(directory).exists():
             break
     return directory, reserve(directory)
-
-
-class Tables:
-    """The Parquet files of a recording, one per table; a table that gets no rows has a file, too.
-
-    :param names: of the tables; what is written to another one is left out
-    """
-
-    def __init__(self, directory: Path, names: Iterable[str] = tuple(TABLES)) -> None:
-        self._directory = directory
-        self._names = tuple(names)
-        self._writers: dict[str, pq.ParquetWriter] = {}
-
-    def write(self, name: str, rows: pa.Table) -> None:
-        """Add a row group."""
-        import pyarrow.parquet as pq
-
-        if name not in self._names:
-            return
-        if name not in self._writers:
-            schema = TABLES[name].arrow()
-            path = self._directory / f"{name}.parquet"
-            self._writers[name] = pq.ParquetWriter(path, schema, **_encodings(schema))
-        if len(rows):
-            self._writers[name].write_table(rows)
-
-    def __enter__(self) -> Tables:
-        for name in self._names:
-            self.write(name, TABLES[name].arrow().empty_table())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for writer in self._writers.values():
-            writer.close()
-
-
-def _encodings(schema: pa.Schema) -> dict[str, Any]:
-    """Options for a table's file: numbers as differences, and a dictionary for the rest.
-
-    Arrow tries a dictionary on every column, and times, of which no two are the same, fill it in vain:
-    measured with a million wakeups, 2.5 times as slow, and the file larger by a fifth.
-    """
-    import pyarrow as pa
-
-    numbers = [column.name for column in schema if pa.types.is_signed_integer(column.type)]
-    return {
-        "compression": "zstd",
-        "use_dictionary": [name for name in schema.names if name not in numbers],
-        "column_encoding": dict.fromkeys(numbers, "DELTA_BINARY_PACKED"),
-    }
 
 
 def write_json(path: Path, content: dict[str, Any] | list[Any]) -> None:
