@@ -26,17 +26,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import _switched
+import numpy as np
 from _bench import alone, herd_load, wrk_rate
 from _observers import NOBODY, OBSERVERS, Watched, probe_process
 from _page import machine, options, spread, write
-from _switched import pairs as switched_pairs
 
 from herd import bpf
-from herd.analysis.statistics import median
+from herd.analysis.statistics import median, resampled
 from herd.observe import servers
 
 PACE = 1000  # connections per second, at which an answer's time is taken
-SWITCHES = 40  # of herd's probes in a turn
+SWITCHES = 400  # of herd's probes in a turn
 
 
 @contextlib.contextmanager
@@ -151,10 +152,10 @@ def _events(mode: str, seconds: float) -> dict[str, dict[str, float]]:
     }
 
 
-def _switched(seconds: float) -> list[tuple[float, float]]:
+def _pairs(_: float) -> list[tuple[float, float]]:
     """Connections per second with herd's probes, and without."""
     with _server() as server, tempfile.TemporaryDirectory() as folder:
-        return switched_pairs(server, Path(folder), SWITCHES, seconds)
+        return _switched.pairs(server, Path(folder), SWITCHES)
 
 
 # -- the tables -----------------------------------------------------------------------------------
@@ -205,11 +206,13 @@ def _row(name: str, saturated: list[Pair], paced: list[Pair]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _switched_line(pairs: list[tuple[float, float]], seconds: float) -> str:
-    fewer = [100 * (1 - mine / nobody) for mine, nobody in pairs]
+def _switched_line(pairs: list[tuple[float, float]]) -> str:
+    fewer = np.sort([100 * (1 - mine / nobody) for mine, nobody in pairs])
+    low, high = np.quantile(resampled(fewer, 0.5), [0.025, 0.975])
     return (
-        f"**herd run's probes, switched on and off under one load**, {len(pairs)} pairs of slices of"
-        f" {seconds:g} s: {_sure(fewer, '.1f')} % fewer connections/s; goal ≤ 3 %."
+        f"**herd run's probes, attached and detached under one load**, {len(pairs):,} pairs of slices of"
+        f" {_switched.SLICE_S * 1000:.0f} ms: {np.median(fewer):.1f} ({low:.1f} to {high:.1f}) % fewer"
+        " connections/s; goal ≤ 3 %."
     )
 
 
@@ -267,25 +270,24 @@ def main() -> None:
         what, seconds, *names = asked.one
         ones: dict[str, Callable[[float], Any]] = {
             "events": partial(_events, *names),
-            "switched": _switched,
+            "switched": _pairs,
         }
         measure = ones.get(what) or partial(_turn, what, names)
         print(json.dumps(measure(float(seconds))))
         return
     few = min(asked.turns, 5)
     events = [alone(__file__, "events", str(asked.seconds), "light") for _ in range(few)]
-    short = asked.seconds / 8
     switched = []
     for turn in range(asked.turns):
         print(f"switched: turn {turn + 1} of {asked.turns}", file=sys.stderr)
-        switched += alone(__file__, "switched", str(short))
+        switched += alone(__file__, "switched", "0")
     saturated, cannot = _measure("saturated", asked.turns, asked.seconds)
     paced, cannot_either = _measure("paced", few, asked.seconds)
     if set(saturated) != set(paced):
         sys.exit(f"could watch once, and then not: {cannot}, {cannot_either}")
     parts = [
         _table(saturated, paced, cannot, asked.seconds),
-        _switched_line(switched, short),
+        _switched_line(switched),
         _events_table(events),
     ]
     table = "\n\n".join(parts)

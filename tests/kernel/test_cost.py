@@ -66,7 +66,7 @@ class Programs:
     def read(self, name: str) -> tuple[tuple[int, int], tuple[int, int]]:
         """Runs and ns until now: of the probe, of the empty program."""
         kind = "later" if name == "sys_exit" else "raw_tracepoint"
-        probe = self.session.programs[f"{kind}__{name}"]
+        probe = self.session.loaded.fds[f"{kind}__{name}"]
         return measured(probe), measured(self._empty[name])
 
 

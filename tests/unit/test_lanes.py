@@ -246,7 +246,7 @@ def test_records_cannot_be_written_by_the_reader(kernel):
 
 
 @pytest.mark.parametrize(
-    ("cpus", "bits"), [(1, 17), (2, 17), (4, 17), (5, 16), (8, 16), (32, 14), (1024, 14)]
+    ("cpus", "bits"), [(1, 18), (2, 18), (3, 17), (4, 17), (5, 16), (8, 16), (32, 14), (1024, 14)]
 )
 def test_many_cpus_have_less_each(cpus, bits):
     assert lane_bits(cpus) == bits

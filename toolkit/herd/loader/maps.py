@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +45,12 @@ class Map:
     def value_type(self) -> np.dtype[Any]:
         """Of a value; of each CPU's, where each has its own."""
         return layout(self._image.value)
+
+    @cached_property
+    def shared(self) -> Value:
+        """All elements of an array with BPF_F_MMAPABLE, in the kernel's own memory."""
+        memory = mmap.mmap(self.fd, self._image.entries * self._image.value_bytes)
+        return np.frombuffer(memory, self.value_type, self._image.entries)
 
     def new(self) -> Value:
         """A value of zeros, to be filled in."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -131,7 +131,7 @@ def by_arrival(wakeups: _Array | Columns) -> _Array:
     return found
 
 
-def still_open(workers: Sequence[Any]) -> _Array:
+def still_open(workers: _Array) -> _Array:
     """Of ``struct worker`` the wakeups that are open at the end.
 
     One that was not seen to run, but then to leave its CPU to sleep, is over. That happens where a sandbox
@@ -139,13 +139,9 @@ def still_open(workers: Sequence[Any]) -> _Array:
     all switches to such threads each was seen, of those away from them none). The worker's next wakeup would
     have ended it.
     """
-    events = []
-    for worker in workers:
-        event = worker["wakeup"].copy()
-        if not event["begin"] and worker["maybe_slept"] > event["time"]:
-            event["end"] = worker["maybe_slept"]
-        if event["time"]:
-            events.append(event.tobytes())
-    found = np.frombuffer(b"".join(events), EVENT).copy()
+    workers = workers[workers["wakeup"]["time"] != 0]
+    found = np.ascontiguousarray(workers["wakeup"]).view(EVENT)
+    over = (found["begin"] == 0) & (workers["maybe_slept"] > found["time"])
+    found["end"][over] = workers["maybe_slept"][over]
     found["kind"] = KIND_WAKEUP
     return found

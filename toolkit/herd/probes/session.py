@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from herd import bpf
 from herd.errors import HostError
 from herd.host import privileges
 from herd.loader import cache
@@ -20,20 +22,14 @@ from herd.probes.lanes import Lanes
 from herd.probes.modes import ENTRIES, EXITS, SOURCES, Probe
 
 _BPF: Final = Path(__file__).parent / "bpf"
-#: Of the places for records that a CPU has: 8 MiB of them, or a megabyte where there are many CPUs.
-_MOST_BITS, _LEAST_BITS = 17, 14
+#: Of the places for records that a CPU has: 16 MiB of them, or a megabyte where there are many CPUs.
+_MOST_BITS, _LEAST_BITS = 18, 14
 _ALL_BITS: Final = 19  # 32 MiB, if each CPU can have the least
 #: A kretprobe keeps this many calls in mind beside one for each worker: by default it forgets returns once
 #: more tasks sleep in the function than 2 x CPUs, and accept's sleepers are the workers.
 _SPARE_RETURNS: Final = 64
 #: Maps that each run begins with empty.
-_OF_A_RUN: Final = (
-    "workers",
-    "listeners",
-    "requests",
-    "sequence",
-    "sightings",
-)
+_OF_A_RUN: Final = ("listeners", "requests", "sequence", "sightings", "turn")
 
 
 def lane_bits(cpus: int) -> int:
@@ -41,8 +37,8 @@ def lane_bits(cpus: int) -> int:
     return max(_LEAST_BITS, min(_MOST_BITS, _ALL_BITS - (cpus - 1).bit_length()))
 
 
-def _pid_words() -> int:
-    return int(Path("/proc/sys/kernel/pid_max").read_text()) // 64 + 1
+def _slot_words() -> int:
+    return int(Path("/proc/sys/kernel/pid_max").read_text()) // 4 + 1
 
 
 class Session:
@@ -71,7 +67,7 @@ class Session:
         defines = self.probe.defines() | {
             "AF_UNIX": "1",
             "AF_INET6": "10",
-            "PID_WORDS": str(_pid_words()),
+            "SLOT_WORDS": str(_slot_words()),
             "WORKERS": str(capacity),
             "LISTENERS": str(capacity),
             "CPUS": str(cpus),
@@ -82,19 +78,21 @@ class Session:
         text = "".join(f'#line 1 "{name}"\n{(_BPF / name).read_text()}' for name in sources)
         image = cache.get(text, defines)
         try:
-            self._loaded = Loaded(image, btf, kept=capacity + _SPARE_RETURNS)
-            self._loaded.attach(EXITS)
+            #: Its programs and maps.
+            self.loaded = Loaded(image, btf, kept=capacity + _SPARE_RETURNS)
+            self.loaded.attach(EXITS)
             if mode.sees_entries:
                 self.look_at_entries()
         except OSError as error:
             raise HostError(
                 f"the {mode.name} probe could not be loaded: {error.strerror}", "herd doctor"
             ) from error
-        self._maps = self._loaded.maps
+        self._maps = self.loaded.maps
+        self._workers = self._maps["workers"].shared
+        self._slots = self._maps["slots"].shared.view("<u2")
         self._check_layout()
-        self._cost = Cost(self._loaded.fds.values()) if follow else None
+        self._cost = Cost(self.loaded.fds.values()) if follow else None
         self._cookies: list[int] = []
-        self.programs = self._loaded.fds  #: descriptors, by name in C
         places = self._maps["records"].fd
         self.lanes = Lanes(self._maps["lanes"].fd, places, cpus, lane_bits(cpus))
 
@@ -104,18 +102,20 @@ class Session:
 
     def close(self) -> None:
         """Detach it."""
-        self._loaded.close()
+        self.loaded.close()
 
     def begin(self) -> None:
         """Forget the run before: counts begin at 0, arrivals at 1."""
+        self._track_nobody()
+        self._workers[:] = 0
         for name in _OF_A_RUN:
             self._maps[name].clear()
         self.lanes.begin()
-        self.probe.begin(self._loaded)
+        self.probe.begin(self.loaded)
 
     def look_at_entries(self) -> None:
         """See system calls begin, too: who connects to a unix listener, when accept is called."""
-        self._loaded.attach(ENTRIES)
+        self.loaded.attach(ENTRIES)
 
     def watch(self, tids: Sequence[int], cookies: Sequence[int]) -> None:
         """Track these workers and listeners, too, from now on; a listener's index is its place, from 1.
@@ -123,12 +123,10 @@ class Session:
         Listeners come last: from then on both a connection's arrival and its accept are seen. A worker that
         is tracked, since its parent was, keeps what is known of it.
         """
-        workers = self._maps["workers"]
-        fresh = [tid for tid in tids if tid not in workers]
+        fresh = [tid for tid in tids if not self._slots[tid]]
+        self.probe.watch(self.loaded, fresh)
         for tid in fresh:
-            workers[tid] = workers.new()
-        self.probe.watch(self._loaded, fresh)
-        self._track(fresh)
+            self._track(tid)
         for cookie in cookies:
             if cookie not in self._cookies:
                 self._cookies.append(cookie)
@@ -136,18 +134,17 @@ class Session:
         if self._cost:
             self._cost.tick()  # at once: an observation may be over before the next look
 
-    def _track(self, tids: Sequence[int]) -> None:
-        tracked = self._maps["tracked"]
-        words: dict[int, int] = {}
-        for tid in tids:
-            words[tid >> 6] = words.get(tid >> 6, 0) | 1 << (tid & 63)
-        for word, bits in words.items():
-            tracked[word] = int(tracked[word]) | bits
+    def _track(self, tid: int) -> None:
+        # A program looks at some places at a time.
+        for _ in range(len(self._workers)):
+            bpf.run(self.loaded.fds["walk__track"], tid)
+            if self._slots[tid]:
+                return
+        raise OSError(errno.E2BIG, "more tasks than there is room for")
 
     def _track_nobody(self) -> None:
-        """Those that came later, too: followed tasks, which only the map knows."""
-        for word in {int(tid) >> 6 for tid in self._maps["workers"]}:
-            self._maps["tracked"][word] = 0
+        """Those that came later, too: followed tasks."""
+        self._slots[self._workers["tid"]] = 0
 
     def end(self) -> dict[str, Any]:
         """Track nobody any more.
@@ -163,8 +160,8 @@ class Session:
             unfollowed = int(self._maps["unfollowed"][0])
             followed = {"cost": self._cost.end(), "unfollowed": unfollowed}
         return {
-            "calls": self.probe.calls(self._loaded),
-            "findings": self.probe.findings(self._loaded),
+            "calls": self.probe.calls(self.loaded),
+            "findings": self.probe.findings(self.loaded),
         } | followed
 
     def drain(self, out: int) -> int:
@@ -174,11 +171,11 @@ class Session:
         """
         count = self.lanes.drain(out)
         if self._cookies:
-            self.probe.tick(self._loaded)
+            self.probe.tick(self.loaded)
             if self._cost:
                 self._cost.tick()
         return count
 
     def open_wakeups(self) -> np.ndarray[Any, Any]:
         """Wakeups of workers that have not slept again, as records."""
-        return still_open(self._maps["workers"].values())
+        return still_open(self._workers)

@@ -12,7 +12,7 @@ RAW_TRACEPOINT_PROBE(sched_switch)
 {
 	close_window();
 	int preempted = ctx->args[0];
-	worker_switched_out((u32)bpf_get_current_pid_tgid(), ctx->args[1], !preempted && PREV_STATE(ctx));
+	worker_switched_out(TYPED(u32, ctx->args[1], TASK_PID), ctx->args[1], !preempted && PREV_STATE(ctx));
 	worker_switched_in(TYPED(u32, ctx->args[2], TASK_PID), ctx->args[2]);
 	return 0;
 }

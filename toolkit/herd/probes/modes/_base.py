@@ -39,6 +39,7 @@ SOURCES: Final = (
     "read.c",
     "clients.c",
     "worker.c",
+    "track.c",
     "arrival.c",
     "io_uring.c",
     "life.c",
