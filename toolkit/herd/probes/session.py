@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from herd import bpf
-from herd.errors import HostError
+from herd.errors import HerdError, HostError
 from herd.host import privileges
 from herd.loader import cache
 from herd.loader.loaded import Loaded
@@ -122,6 +121,8 @@ class Session:
 
         Listeners come last: from then on both a connection's arrival and its accept are seen. A worker that
         is tracked, since its parent was, keeps what is known of it.
+
+        :raises HerdError: they are too many
         """
         fresh = [tid for tid in tids if not self._slots[tid]]
         self.probe.watch(self.loaded, fresh)
@@ -140,7 +141,8 @@ class Session:
             bpf.run(self.loaded.fds["walk__track"], tid)
             if self._slots[tid]:
                 return
-        raise OSError(errno.E2BIG, "more tasks than there is room for")
+        room = len(self._workers) - 1
+        raise HerdError(f"there is room for {room} workers in the probe's tables, and there are more")
 
     def _track_nobody(self) -> None:
         """Those that came later, too: followed tasks."""

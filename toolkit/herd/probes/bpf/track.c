@@ -18,6 +18,8 @@ static __always_inline int track(u32 tid)
 	u64 *next = turn.lookup(&zero);
 	if (!slot || !next)
 		return 0;
+	if (*slot)
+		return 1;
 	for (int tries = 0; tries < TRIES; tries++) {
 		int index = __sync_fetch_and_add(next, 1) % WORKERS + 1;
 		struct worker *w = workers.lookup(&index);
