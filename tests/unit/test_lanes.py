@@ -276,6 +276,20 @@ def test_a_file_is_read_in_the_order_in_which_it_was_made(most, file):
     assert all(len(part) <= most for part in in_order(file, most))
 
 
+def mapped_bytes() -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("RssFile:")[1].split()[0]) * 1024
+
+
+def test_a_long_file_takes_no_more_memory_than_its_parts(file):
+    most, parts = 4096, 128
+    file.write_bytes(events(*[(time, 0) for time in range(1, most)], MARK) * parts)
+    before = mapped_bytes()
+    grown = [mapped_bytes() - before for _ in in_order(file, most)]
+    assert len(grown) == parts
+    assert max(grown) < file.stat().st_size / 4
+
+
 @pytest.mark.parametrize("size", [0, 1, 5000])
 def test_columns_are_the_records_fields(size):
     made = np.random.default_rng(1).bytes(size * EVENT.itemsize)

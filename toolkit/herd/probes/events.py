@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -88,7 +89,9 @@ def in_order(path: Path, most: int) -> Iterator[_Array]:
     if not size:
         return
     # Mapped, not read: records are copied but once, in order.
-    file = np.memmap(path, EVENT, "r", shape=size).view(np.ndarray)
+    with path.open("rb") as opened:
+        memory = mmap.mmap(opened.fileno(), size * EVENT.itemsize, prot=mmap.PROT_READ)
+    file = np.frombuffer(memory, EVENT)
     begin = 0
     for first in range(0, size, most):
         part = file[first : first + most]
@@ -97,6 +100,8 @@ def in_order(path: Path, most: int) -> Iterator[_Array]:
         if first + most >= size:
             end = size
         yield from _sorted(file[begin:end], most)
+        # Or the process would have all of the file at the end.
+        memory.madvise(mmap.MADV_DONTNEED, 0, end * EVENT.itemsize)
         begin = end
 
 
