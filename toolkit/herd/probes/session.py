@@ -142,7 +142,9 @@ class Session:
             if self._slots[tid]:
                 return
         room = len(self._workers) - 1
-        raise HerdError(f"there is room for {room} workers in the probe's tables, and there are more")
+        raise HerdError(
+            f"there is room for {room} workers in the probe's tables, and there are more"
+        )
 
     def _track_nobody(self) -> None:
         """Those that came later, too: followed tasks."""
