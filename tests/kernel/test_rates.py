@@ -65,7 +65,7 @@ def is_idle(pid: int) -> bool:
 def test_a_run_that_lost_events_counts_them_and_says_so(herd):
     """The probe process sleeps until all is over, and more comes than a lane has room for."""
     output = herd.output()
-    size = ("-n", "32", "-c", "20000", "--pattern", "closed", "--no-picture", "--timeout", "100")
+    size = ("-n", "32", "-c", "50000", "--pattern", "closed", "--no-picture", "--timeout", "100")
     process = herd.start("run", "-s", "epoll", *size, "-o", str(output))
     raw = Path(f"{output}.partial")
     until(lambda: any(file.stat().st_size for file in raw.glob("events-*.raw")), "an event")
