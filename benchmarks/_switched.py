@@ -11,7 +11,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -77,19 +77,13 @@ class _Watched:
         for name in self._programs:
             self._loaded.attach(name)
         self._due_s -= time.monotonic() - began
-        self._look(_SETTLE_S)
-        before, began = _connections(), time.monotonic()
-        self._look(SLICE_S)
-        return (_connections() - before) / (time.monotonic() - began)
+        return _rate(self._look)
 
     def detached(self) -> float:
         """Connections per second."""
         for name in self._programs:
             self._loaded.detach(name)
-        time.sleep(_SETTLE_S)
-        before, began = _connections(), time.monotonic()
-        time.sleep(SLICE_S)
-        return (_connections() - before) / (time.monotonic() - began)
+        return _rate(time.sleep)
 
     def _look(self, seconds: float) -> None:
         """Let time pass, with a look when one is due."""
@@ -100,6 +94,13 @@ class _Watched:
             due = time.monotonic() + self._recorder.drain()
         time.sleep(max(0.0, end - time.monotonic()))
         self._due_s = due - end
+
+
+def _rate(wait: Callable[[float], None]) -> float:
+    wait(_SETTLE_S)
+    before, began = _connections(), time.monotonic()
+    wait(SLICE_S)
+    return (_connections() - before) / (time.monotonic() - began)
 
 
 def _connections() -> int:
