@@ -101,7 +101,7 @@ def test_a_map_is_what_bpftool_sees():
         made[key] = value
     assert dumped(made) == {key.to_bytes(8, sys.byteorder): value.tobytes() for key in (3, 1 << 40)}
     assert {int(key) for key in made} == {3, 1 << 40}
-    assert [int(found["c"]) for found in made.values()] == [-6, -6]
+    assert [int(made[key]["c"]) for key in made] == [-6, -6]
     del made[3]
     assert 3 not in made
     with pytest.raises(KeyError):

@@ -56,9 +56,6 @@ class Map:
         """A value of zeros, to be filled in."""
         return np.zeros((), self.value_type)
 
-    def __contains__(self, key: Any) -> bool:
-        return bpf.lookup(self.fd, self._key(key), self._bytes) is not None
-
     def __getitem__(self, key: Any) -> Value:
         """The value: shape (), or (CPUs,) where each has its own."""
         found = bpf.lookup(self.fd, self._key(key), self._bytes)
@@ -80,10 +77,6 @@ class Map:
         at: bytes | None = None
         while (at := bpf.next_key(self.fd, at, self._image.key_bytes)) is not None:
             yield np.frombuffer(at, self.key_type)[0]
-
-    def values(self) -> list[Value]:
-        """Of all keys."""
-        return [self[key] for key in self]
 
     def clear(self) -> None:
         """Remove all elements; those of an array become zeros."""
